@@ -88,7 +88,7 @@ def request_of(button: str, chosen: Chosen, rate: int | None = None) -> Operatio
     filters = JobFilter(
         status=tuple(sorted(statuses & chosen.statuses)),
         job_type=(chosen.job_type,),
-        organization_pk=None if chosen.organization is None else (chosen.organization.pk,),
+        organization=None if chosen.organization is None else (chosen.organization.pk,),
         error_fingerprint=chosen.fingerprint,
     )
     return OperationRequest(action=action, filters=filters, rate=rate)
@@ -192,7 +192,7 @@ class FailureActions(SeesJobs):
 
     def _retry_one(self, request: HttpRequest, chosen: Chosen) -> HttpResponse:
         """Retry the newest job, and show its page, which follows what becomes of it."""
-        newest = chosen.filters.rows(request.user).order_by("-pk").first()
+        newest = chosen.filters.queryset(request.user).order_by("-pk").first()
         if newest is None:
             self._tell_empty(request)
             return HttpResponseRedirect(self._back(request, chosen))
@@ -388,7 +388,7 @@ class FailureAdmin(FailureActions):
 
     def _newest(self, request: HttpRequest, chosen: Chosen) -> list[tuple[Any, Any, Any, Any]]:
         shown = ("created_at", "completed_at", "started_at", "status", "organization", "organization_name")
-        newest = list(chosen.filters.rows(request.user).order_by("-pk").only(*shown)[:MAX_LISTED])
+        newest = list(chosen.filters.queryset(request.user).order_by("-pk").only(*shown)[:MAX_LISTED])
         organizations.mark(newest)
         pages = self._pages(request)
         return [
@@ -448,7 +448,7 @@ class Chosen:
         return JobFilter(
             status=tuple(sorted(self.statuses)),
             job_type=(self.job_type,) if self.job_type else None,
-            organization_pk=None if self.organization is None else (self.organization.pk,),
+            organization=None if self.organization is None else (self.organization.pk,),
             error_fingerprint=self.fingerprint,
         )
 

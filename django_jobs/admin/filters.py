@@ -222,7 +222,7 @@ class OrganizationFilter(CountedFilter):
 
     def job_filter(self, asked: str) -> JobFilter:
         """Return the filter for this organization."""
-        return JobFilter(organization_pk=(get_organization_model()._meta.pk.to_python(asked),))
+        return JobFilter(organization=(get_organization_model()._meta.pk.to_python(asked),))
 
 
 class PriorityFilter(CountedFilter):
@@ -388,7 +388,7 @@ class ScheduleFilter(AddressedFilter):
         if self._found is None:
             return NO_JOBS
         tenants = None if self._found.organization_id is None else (self._found.organization_id,)
-        return JobFilter(schedule=self._found.name, job_type=(self._found.job_type_id,), organization_pk=tenants)
+        return JobFilter(schedule=self._found.name, job_type=(self._found.job_type_id,), organization=tenants)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.chosen() is None:

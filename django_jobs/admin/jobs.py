@@ -313,7 +313,7 @@ def is_in_order(filters: Collection[Any], search: JobFilter | None, organization
     asked = [(item, item.chosen()) for item in filters if hasattr(item, "chosen")]
     if any(choice is not None and (choice == RETRYING or not isinstance(item, _IN_ORDER)) for item, choice in asked):
         return False
-    return not has_error_chosen(filters) and (search is None or search.asked().keys() <= {"organization_pk", "owner"})
+    return not has_error_chosen(filters) and (search is None or search.asked().keys() <= {"organization", "owner"})
 
 
 def is_looked_for(filters: Collection[Any], search: JobFilter | None) -> bool:

@@ -41,7 +41,7 @@ from django_jobs.engine.control.operations import (
     seconds_left,
     under_way,
 )
-from django_jobs.engine.insight.filter import PK, SHOWN, TERMS, JobFilter, without_secrets
+from django_jobs.engine.insight.filter import ORGANIZATION, SHOWN, TERMS, JobFilter, without_secrets
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.job_types.masking import hidden_from, sensitive_names
 from django_jobs.engine.organizations import read_tenants
@@ -481,7 +481,7 @@ def linked_words(operation: Operation, pages: OpenPages) -> SafeString | str:
 def _values(name: str, value: Any, pages: OpenPages) -> SafeString:
     """Return the first values of a field, as links where there is something to open, and how many more there are."""
     term = TERMS[name]
-    texts = term.tell(value, ids_seen_by(pages.user, set(value)) if name == PK else {})
+    texts = term.tell(value, ids_seen_by(pages.user, set(value)) if name == ORGANIZATION else {})
     keys = term.values_of(value)[:SHOWN]
     find = FINDERS.get(name)
     addresses = find(keys, pages) if find is not None else {}
@@ -531,7 +531,7 @@ def _schedules(names: list[str], pages: OpenPages) -> Addresses:
 #: By the name of a term: what finds where its values lead to.
 FINDERS: Final[dict[str, Callable[[list[Any], OpenPages], Addresses]]] = {
     "job_type": _types,
-    PK: _linked_organizations,
+    ORGANIZATION: _linked_organizations,
     "job_id": _jobs,
     "submitted_by": _jobs_by_number,
     "batch": _batches,
@@ -589,7 +589,7 @@ def note_organizations(found: Collection[Operation], user: Any) -> None:
 
 def _organizations(operation: Operation) -> tuple[Any, ...]:
     try:
-        return JobFilter.from_json(operation.filters).organization_pk or ()
+        return JobFilter.from_json(operation.filters).organization or ()
     except InvalidFilter:
         return ()
 

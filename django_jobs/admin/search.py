@@ -165,7 +165,7 @@ def _of_organization(found: Any) -> Meaning:
     label, key = str(found), id_of(found)
     names = {"organization": label if label == key else f"{label} ({key})"}
     return Meaning(
-        search=JobFilter(organization_pk=(found.pk,)),
+        search=JobFilter(organization=(found.pk,)),
         sentence=_("Jobs of the organization %(organization)s") % names,
         text=pair_text("organization", key),
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import django_filters
-from django import forms
 from django.db.models import Q
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -15,11 +13,9 @@ from django_jobs.api.base import Call, RowsView, batches_seen_by, check_organiza
 from django_jobs.api.fields import (
     ListFilter,
     ListFilterBackend,
-    MomentFilter,
-    SeveralFilter,
     StatusSerializer,
     StrictSerializer,
-    check_encodable,
+    ValueFilter,
     read_state,
 )
 from django_jobs.api.jobs import SubmissionSerializer
@@ -27,7 +23,7 @@ from django_jobs.api.pagination import JobsPagination
 from django_jobs.engine.access import find_batch
 from django_jobs.engine.batches import MAX_NAME, create_batch, describe_batches, get_batch_status, up_to_date
 from django_jobs.engine.control.batches import cancel_batch, close_batch, retry_batch
-from django_jobs.engine.insight.filter import made_in
+from django_jobs.engine.insight.filter import MOMENT, TEXT, ValueKind, made_in
 from django_jobs.models import Batch
 from django_jobs.models.batch import BatchQuerySet, parse_batch_id
 from django_jobs.statuses import BatchState, OpenTo
@@ -43,7 +39,10 @@ from django_jobs.values import BatchStatus
 RECENT: Final = 10_000
 
 
-class StateFilter(SeveralFilter):
+STATES: Final = ValueKind(read_state, is_repeated=True, schema={"type": "string", "enum": list(BatchState.values)})
+
+
+class BatchStateFilter(ValueFilter):
     """Find the batches that are in one of the states."""
 
     def filter(self, qs: Any, value: Any) -> Any:
@@ -55,22 +54,23 @@ class StateFilter(SeveralFilter):
         return first
 
 
-class BatchFilter(ListFilter):
-    """Find batches by the parameters of a list. Only ``state`` may be repeated."""
+class BatchListFilter(ListFilter):
+    """Find batches by the parameters of a list."""
 
     # After the organization and before the others, so that it looks among the newest batches of the organization.
-    search = django_filters.CharFilter(
+    search = ValueFilter(
+        kind=TEXT,
         label="Search",
         method="having",
-        max_length=200,
-        validators=[check_encodable],
         help_text=f"A batch id, or a part of the name, among the newest {RECENT:,} of your batches.",
     )
-    state = StateFilter(label="State", parse=read_state, widget=forms.SelectMultiple(choices=BatchState.choices))
-    created_after = MomentFilter(
-        label="Created after", method="created", help_text="At this moment (ISO 8601) or later."
+    state = BatchStateFilter(kind=STATES, label="State")
+    created_after = ValueFilter(
+        kind=MOMENT, label="Created after", method="created", help_text="At this moment (ISO 8601) or later."
     )
-    created_before = MomentFilter(label="Created before", method="created", help_text="Before this moment (ISO 8601).")
+    created_before = ValueFilter(
+        kind=MOMENT, label="Created before", method="created", help_text="Before this moment (ISO 8601)."
+    )
 
     class Meta:
         model = Batch
@@ -154,7 +154,7 @@ class BatchViewSet(RowsView[Batch]):
 
     lookup_field = "batch_id"
     filter_backends = [ListFilterBackend]
-    filterset_class = BatchFilter
+    filterset_class = BatchListFilter
     pagination_class = BatchPagination
 
     calls = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Any, ClassVar, Final, get_args, get_type_hints
 
@@ -13,15 +13,13 @@ import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
-from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
-from rest_framework.fields import BooleanField
 
-from django_jobs.engine.access import organizations_named, unknown_organization
-from django_jobs.engine.json_storage import clean_text, unstorable_part
+from django_jobs.engine.insight.filter import ORGANIZATIONS, PRIORITIES, Moment, ValueKind, as_moment, organization_keys
+from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.store.counting import created_between
-from django_jobs.models.batch import parse_batch_id
+from django_jobs.exceptions import InvalidFilter
 from django_jobs.statuses import BatchState, Priority
 from django_jobs.texts import code_of, said, say
 
@@ -34,9 +32,7 @@ GIVE_ONE: Final = say("Give one value.", code="given_twice")
 
 #: A priority as it comes in, and as it is shown. The enum is inside of another schema: as it is, drf-spectacular would
 #: make a component of it, whose name could be one of the host's.
-PRIORITY: Final[dict[str, Any]] = {
-    "oneOf": [{"type": "string", "enum": Priority.words()}, {"type": "integer", "enum": list(map(int, Priority))}]
-}
+PRIORITY: Final[dict[str, Any]] = dict(PRIORITIES.schema)
 PRIORITY_WORD: Final[dict[str, Any]] = {"anyOf": [{"type": "string", "enum": Priority.words()}]}
 JOB_ID: Final[dict[str, Any]] = {"type": "string", "examples": ["JOB-2026-00001"]}
 
@@ -119,34 +115,6 @@ def check_parameters(parameters: Any, known: Any) -> None:
 MAX_VALUES: Final = 100
 
 
-class SeveralField(forms.Field):
-    """A parameter that may be repeated up to 100 times. ``parse`` reads each value, or raises ValueError."""
-
-    widget = forms.SelectMultiple
-
-    def __init__(self, *, parse: Any, **kwargs: Any) -> None:
-        self.parse = parse
-        super().__init__(**kwargs)
-
-    def to_python(self, value: Any) -> list[Any]:
-        values = [item for item in value or [] if item != ""]
-        if len(values) > MAX_VALUES:
-            raise ValidationError(f"At most {MAX_VALUES} values are accepted.", code="too_many")
-        try:
-            return [self.parse(item) for item in values]
-        except ValueError as error:
-            raise ValidationError(str(error), code=said(error).code) from error
-
-
-class SeveralFilter(django_filters.Filter):  # type: ignore[misc]
-    """Find the rows whose column has one of the values."""
-
-    field_class = SeveralField
-
-    def filter(self, qs: Any, value: Any) -> Any:
-        return qs.filter(**{f"{self.field_name}__in": value}) if value else qs
-
-
 class OneLineWidget(forms.TextInput):
     """Read every repetition of a parameter, and show one line in a form."""
 
@@ -158,10 +126,51 @@ class OneLineWidget(forms.TextInput):
         return (value[0] if value else "") if isinstance(value, list) else value
 
 
-def check_batch_id(text: str) -> None:
-    """Raise ValidationError when the text is no batch id."""
-    if parse_batch_id(text.strip()) is None:
-        raise ValidationError(f"{clean_text(text, 50)!r} is not a batch id such as BATCH-2026-00001.", "not_a_batch_id")
+class ValueField(forms.Field):
+    """A parameter of this kind of value; blank for none. One that may be repeated takes up to MAX_VALUES.
+
+    ``taken`` says in JSON Schema what it takes. A form offers the words that the schema has.
+    """
+
+    def __init__(self, *, kind: ValueKind, **kwargs: Any) -> None:
+        self.kind = kind
+        one = dict(kind.schema)
+        self.taken = {"type": "array", "items": one, "maxItems": MAX_VALUES} if kind.is_repeated else one
+        words = [(word, word) for word in _words_of(one)]
+        if kind.is_repeated:
+            widget: Any = forms.SelectMultiple(choices=words) if words else OneLineWidget
+        else:
+            widget = forms.Select(choices=[("", "---------"), *words]) if words else forms.TextInput
+        super().__init__(widget=widget, **kwargs)
+
+    def to_python(self, value: Any) -> Any:
+        if self.kind.is_repeated:
+            value = [item for item in value or [] if item != ""]
+            if len(value) > MAX_VALUES:
+                raise ValidationError(f"At most {MAX_VALUES} values are accepted.", code="too_many")
+        try:
+            return self.kind.read_given(value) if value not in ("", None, []) else None
+        except ValueError as error:
+            raise ValidationError(str(error), code=said(error).code) from error
+
+
+def _words_of(schema: Mapping[str, Any]) -> Sequence[str]:
+    """Return the words that a value may be; none where it may be anything."""
+    if schema.get("type") == "boolean":
+        return ["true", "false"]
+    words: Sequence[str] = schema.get("oneOf", [schema])[0].get("enum", [])
+    return words
+
+
+class ValueFilter(django_filters.Filter):  # type: ignore[misc]
+    """Find the rows whose column has this value, or one of these where several may be given."""
+
+    field_class = ValueField
+
+    def filter(self, qs: Any, value: Any) -> Any:
+        if value is None:
+            return qs
+        return qs.filter(**{f"{self.field_name}__in" if self.extra["kind"].is_repeated else self.field_name: value})
 
 
 def read_state(text: str) -> str:
@@ -174,87 +183,26 @@ def read_state(text: str) -> str:
     return text
 
 
-def check_encodable(text: str) -> None:
-    """Raise ValidationError for a lone surrogate; Django's own check of a text refuses null characters alone."""
-    if unstorable_part(text.replace("\x00", "")):
-        raise ValidationError("Lone surrogates are not allowed.", code="unstorable_text")
-
-
-class MomentField(IsoDateTimeField):  # type: ignore[misc]
-    """A moment; one that lies outside of the calendar in UTC is refused."""
-
-    def to_python(self, value: Any) -> Any:
-        moment = super().to_python(value)
-        try:
-            return moment and moment.astimezone(dt.UTC)
-        except OverflowError as error:
-            raise ValidationError("This moment is out of range.", code="out_of_range") from error
-
-
-class MomentFilter(django_filters.Filter):  # type: ignore[misc]
-    """Find rows by a moment (ISO 8601)."""
-
-    field_class = MomentField
-
-
-class FlagField(forms.Field):
-    """True or false, in the words that the REST framework takes for them."""
-
-    taken: Final = {"type": "boolean"}
-
-    def to_python(self, value: Any) -> bool | None:
-        word = str(value or "").strip().lower()
-        if not word:
-            return None
-        if word not in BooleanField.TRUE_VALUES | BooleanField.FALSE_VALUES:
-            raise ValidationError("Give true or false.", code="not_true_or_false")
-        return word in BooleanField.TRUE_VALUES
-
-
-class FlagFilter(django_filters.BooleanFilter):  # type: ignore[misc]
-    """Find rows for which something is so, or is not. What is neither true nor false is refused, not ignored."""
-
-    field_class = FlagField
-
-
-class PriorityFormField(forms.CharField):
-    """A priority by its label or number; the form offers the labels."""
-
-    taken = PRIORITY
-    widget = forms.Select(choices=[("", "---------"), *((label, label) for label in reversed(Priority.words()))])
-
-    def to_python(self, value: Any) -> Any:
-        text = super().to_python(value)
-        try:
-            return int(Priority.parse(text)) if text else None
-        except ValueError as error:
-            raise ValidationError(f"Use one of {', '.join(Priority.words())}.") from error
-
-
-class PriorityFilter(django_filters.Filter):  # type: ignore[misc]
-    """Find rows by their priority."""
-
-    field_class = PriorityFormField
-
-
 # What the filters of lists have in common: the organization, and how wrong parameters are refused.
 
 
 class ListFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """Find rows by the parameters of a list. Only those that are read by a SeveralFilter may be repeated."""
+    """Find rows by the parameters of a list."""
 
-    organization = django_filters.CharFilter(label="Organization", method="in_organization", help_text="Its id.")
+    organization = ValueFilter(
+        kind=ORGANIZATIONS, label="Organization", method="in_organizations", help_text="Of this organization."
+    )
 
-    def in_organization(self, rows: Any, name: str, value: str) -> Any:
-        """Return the organization's rows. ``is_valid`` has read its key."""
-        return rows.filter(organization_id=self._organizations[value])
+    def in_organizations(self, rows: Any, name: str, value: Any) -> Any:
+        """Return the rows of these organizations. ``is_valid`` has read their keys."""
+        return rows.filter(organization_id__in=self.organizations)
 
-    def created(self, rows: Any, name: str, value: dt.datetime) -> Any:
+    def created(self, rows: Any, name: str, value: Moment) -> Any:
         """Return the rows that were made at or after a moment, or before it, as the parameter's name says."""
-        return created_between(rows, **{name.removeprefix("created_"): value})
+        return created_between(rows, **{name.removeprefix("created_"): as_moment(value)})
 
-    def matching(self) -> Any:
-        """Return the rows that match. The REST framework's ValidationError names the parameters that are wrong.
+    def check(self) -> None:
+        """Raise the REST framework's ValidationError with the parameters that are wrong.
 
         The errors are translated here, because django-filter's own way fails at a percent sign in a message.
         """
@@ -262,12 +210,17 @@ class ListFilter(django_filters.FilterSet):  # type: ignore[misc]
         wrong |= self._repeated()
         if wrong:
             raise serializers.ValidationError(wrong)
+
+    def matching(self) -> Any:
+        """Return the rows that match; raise ValidationError as :meth:`check` does."""
+        self.check()
         rows: Any = self.qs
         return rows
 
     def _repeated(self) -> dict[str, list[str]]:
         """The errors of parameters that were given twice but have one value: to choose one would be a guess."""
-        several = {name for name, item in self.base_filters.items() if isinstance(item, SeveralFilter)}
+        kinds = {name: item.extra.get("kind") for name, item in self.base_filters.items()}
+        several = {name for name, kind in kinds.items() if kind is not None and kind.is_repeated}
         given = self.data.lists() if isinstance(self.data, QueryDict) else ()
         return {name: [GIVE_ONE] for name, values in given if len(values) > 1 and name not in several}
 
@@ -276,14 +229,15 @@ class ListFilter(django_filters.FilterSet):  # type: ignore[misc]
 
         An organization that the user may not know of is refused like one that does not exist.
         """
-        self._organizations: dict[str, Any] = {}
+        self.organizations: tuple[Any, ...] = ()
         valid = bool(super().is_valid())
-        name = self.form.cleaned_data.get("organization")
-        if name:
-            self._organizations = organizations_named({name}, getattr(self.request, "user", None))
-            if name not in self._organizations:
-                text = unknown_organization(name)
-                self.form.add_error("organization", ValidationError(text, code=code_of(text)))
+        names = self.form.cleaned_data.get("organization")
+        if names:
+            try:
+                self.organizations = organization_keys(names, self.request.user)
+            except InvalidFilter as error:
+                for text in error.errors["organization"]:
+                    self.form.add_error("organization", ValidationError(text, code=code_of(text)))
                 return False
         return valid
 
@@ -295,10 +249,14 @@ def _coded(errors: Iterable[ValidationError]) -> list[str]:
 class ListFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
     """Filter a list by the view's filters, and refuse parameters that neither these nor the pages have."""
 
-    def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
+    def read(self, request: Any, queryset: Any, view: Any) -> Any:
+        """Return the view's filters with the parameters of the request."""
         known = [*view.filterset_class.base_filters, *view.pagination_class.parameters, "format"]
         refuse_unknown(request.query_params, known)
-        return self.get_filterset(request, queryset, view).matching()
+        return self.get_filterset(request, queryset, view)
+
+    def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
+        return self.read(request, queryset, view).matching()
 
 
 # Serializer fields made from a dataclass, so that its fields are listed in one place.

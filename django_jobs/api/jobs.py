@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 import django_filters
-from django import forms
 from django.core.exceptions import SuspiciousFileOperation
 from django.db.models import QuerySet
 from rest_framework import serializers, status
@@ -32,16 +32,11 @@ from django_jobs.api.fields import (
     JobIdsField,
     ListFilter,
     ListFilterBackend,
-    MomentFilter,
-    OneLineWidget,
-    PriorityFilter,
     PriorityInput,
-    SeveralFilter,
     StatusSerializer,
     StrictSerializer,
+    ValueFilter,
     WordField,
-    check_batch_id,
-    check_encodable,
 )
 from django_jobs.api.pagination import RESULT, JobListPagination, asks_for_results
 from django_jobs.conf import output_storage
@@ -56,7 +51,7 @@ from django_jobs.engine.access import (
 )
 from django_jobs.engine.control.acts import cancel_job, delete_job, retry_job
 from django_jobs.engine.execution.context import output_belongs_to
-from django_jobs.engine.insight.filter import JobFilter, read_batch_id, read_job_id, read_name, read_status, searched
+from django_jobs.engine.insight.filter import LIST_TERMS, ORGANIZATION, SEARCH, TERMS, JobFilter, searched
 from django_jobs.engine.insight.metrics import get_job_metrics
 from django_jobs.engine.insight.search import RECENT, among_newest, walked_in_time
 from django_jobs.engine.insight.status import describe, describe_all, for_list, history_page
@@ -213,41 +208,12 @@ def metrics_of(organization: Any, user: Any) -> dict[str, Any]:
     return get_job_metrics(name or None, user=user)
 
 
-# The parameters of a list of jobs, and the filter that they mean.
-
-
-#: By parameter: the field of the filter, and what makes its value. The organization and the search are looked up.
-TERMS: Final[dict[str, tuple[str, Any]]] = {
-    "status": ("status", tuple),
-    "job_type": ("job_type", tuple),
-    "priority": ("priority", lambda value: (value,)),
-    "owner": ("owner", str),
-    "job_id": ("job_id", tuple),
-    "batch": ("batch", read_batch_id),
-    "created_after": ("created_after", lambda value: value),
-    "created_before": ("created_before", lambda value: value),
-}
+# The parameters of a list of jobs: the terms of a filter of jobs.
 
 
 class JobListFilter(ListFilter):
-    """Find jobs by the parameters of a list. Only ``status``, ``job_type`` and ``job_id`` may be repeated."""
+    """Find jobs by the parameters of a list."""
 
-    status = SeveralFilter(label="Status", parse=read_status, widget=forms.SelectMultiple(choices=Status.choices))
-    job_type = SeveralFilter(label="Job type", parse=read_name, widget=OneLineWidget, help_text="Its name.")
-    priority = PriorityFilter(label="Priority")
-    owner = django_filters.CharFilter(
-        label="Owner", field_name="owner_name", validators=[check_encodable], help_text="A user name."
-    )
-    job_id = SeveralFilter(label="Job id", parse=read_job_id, widget=OneLineWidget, help_text="E.g. JOB-2026-00001.")
-    batch = django_filters.CharFilter(label="Batch", validators=[check_batch_id], help_text="E.g. BATCH-2026-00001.")
-    created_after = MomentFilter(label="Created after", help_text="At this moment (ISO 8601) or later.")
-    created_before = MomentFilter(label="Created before", help_text="Before this moment (ISO 8601).")
-    search = django_filters.CharFilter(
-        label="Search",
-        max_length=200,
-        validators=[check_encodable],
-        help_text=f"A job id, or a part of the error of a job that failed, among the newest {RECENT:,} of your jobs.",
-    )
     # Ids are in the order of the submissions, and they have an index.
     ordering = django_filters.ChoiceFilter(
         label="Order",
@@ -259,34 +225,46 @@ class JobListFilter(ListFilter):
         model = Job
         fields: list[str] = []
 
+    @classmethod
+    def get_filters(cls) -> dict[str, Any]:
+        """Return a filter for each term, and those that the class declares."""
+        filters = {
+            name: ValueFilter(kind=term.kind, label=name.replace("_", " ").capitalize(), help_text=f"{term.help}.")
+            for name, term in LIST_TERMS.items()
+        }
+        declared: dict[str, Any] = super().get_filters()
+        return filters | declared
+
+    @cached_property
+    def job_filter(self) -> JobFilter:
+        """Return the filter that the parameters mean. ``check`` has read them."""
+        given = {name: value for name, value in self.form.cleaned_data.items() if name in TERMS and value is not None}
+        if self.organizations:
+            given[ORGANIZATION] = self.organizations
+        return JobFilter(**given).both(searched(self.form.cleaned_data[SEARCH] or ""))
+
     def filter_queryset(self, queryset: JobQuerySet) -> QuerySet[Any]:
         """Return those of the jobs that match, in the order that was asked for."""
-        filters = self._job_filter()
-        rows: QuerySet[Any] = filters.narrow(queryset)
+        filters, user = self.job_filter, self.request.user
+        rows: QuerySet[Any] = queryset.none() if filters.asks_for_hidden(user) else filters.narrow(queryset)
         if filters.is_walked:
-            user = getattr(self.request, "user", None)
-            rows = among_newest(rows, filters.organization_pk or visible_organizations(None, user), RECENT).rows
+            rows = among_newest(rows, filters.organization or visible_organizations(None, user), RECENT).rows
         order = {"created_at": "pk", "-created_at": "-pk"}.get(self.form.cleaned_data["ordering"])
         return rows.order_by(order) if order else rows
 
-    def _job_filter(self) -> JobFilter:
-        """Return the filter that the parameters mean. ``is_valid`` has read them."""
-        given = self.form.cleaned_data
-        found = {field: make(given[name]) for name, (field, make) in TERMS.items() if given[name] not in (None, "", [])}
-        if self._organizations:
-            found["organization_pk"] = tuple(self._organizations.values())
-        return JobFilter(**found).both(searched(given["search"]))
+    @contextmanager
+    def bounded(self) -> Iterator[None]:
+        """Count a search that no index serves against its rate, and bound the time of what is read in the block.
 
-
-def searching(request: Any, text: object) -> AbstractContextManager[None]:
-    """Count a search against its rate, and bound the time of what is read in the block.
-
-    Nothing is done where the text is blank, or a job's id, which an index finds.
-    """
-    is_walked = isinstance(text, str) and searched(text).is_walked
-    if is_walked:
-        count_search(request)
-    return walked_in_time("search", is_walked=is_walked)
+        Raises ValidationError as ``check`` does.
+        """
+        self.check()
+        walked = self.job_filter.walked
+        if walked:
+            count_search(self.request)
+        name = SEARCH if self.form.cleaned_data[SEARCH] else walked or ""
+        with walked_in_time(name, is_walked=walked is not None):
+            yield
 
 
 # Handing out the files that handlers saved.
@@ -446,9 +424,9 @@ class JobViewSet(RowsView[Job]):
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The jobs that you may see, newest first."""
         results = asks_for_results(request.query_params)
-        with searching(request, request.query_params.get("search")):
-            rows = self.filter_queryset(self.get_queryset().order_by("-pk"))
-            page = self.paginate_queryset(for_list(rows, results=results)) or []
+        filters = ListFilterBackend().read(request, self.get_queryset().order_by("-pk"), self)
+        with filters.bounded():
+            page = self.paginate_queryset(for_list(filters.matching(), results=results)) or []
         return self.get_paginated_response(rows_of(page, request.user, results=results))
 
     def create(self, request: Any, **kwargs: Any) -> Response:

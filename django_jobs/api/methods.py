@@ -30,7 +30,6 @@ from django_jobs.api.jobs import (
     history_of,
     metrics_of,
     rows_of,
-    searching,
 )
 from django_jobs.api.pagination import MAX_LIMIT, asks_for_results, read_range
 from django_jobs.engine.access import find_among
@@ -270,8 +269,9 @@ class ListJobs(ReadingView):
         results = asks_for_results(fields)
         limit, offset = read_range(fields, MAX_RESULTS if results else MAX_LIMIT)
         query = as_query(fields)
-        with searching(self.request, query.get("search")):
-            rows = JobListFilter(query, self.get_queryset().order_by("-pk"), request=self.request).matching()
+        filters = JobListFilter(query, self.get_queryset().order_by("-pk"), request=self.request)
+        with filters.bounded():
+            rows = filters.matching()
             total, _ = capped_count(rows)
             found = list(for_list(rows, results=results)[offset : offset + limit])
         page = rows_of(found, user, results=results)

@@ -20,7 +20,7 @@ from django_jobs.api.pagination import JobsPagination
 from django_jobs.engine.access import key_in
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operations import MAX_PER_MINUTE, OperationRequest, describe_operations
-from django_jobs.engine.insight.filter import read_filter
+from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Operation
 from django_jobs.values import OperationStatus
@@ -173,7 +173,7 @@ def _asked(serializer: NewOperationSerializer, user: Any) -> OperationRequest:
     """Return the request that a valid serializer describes. InvalidOperation names what is wrong with the filters."""
     given = serializer.validated_data
     try:
-        filters = read_filter(given["filters"], user)
+        filters = JobFilter.read(given["filters"], user)
     except InvalidFilter as error:
         raise InvalidOperation({f"filters.{name}": texts for name, texts in error.errors.items()}) from error
     if not operations.may_operate(user, filters):

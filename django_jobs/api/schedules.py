@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import field
 from typing import Any, Final
 
-import django_filters
 from django.db.models import QuerySet
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -16,17 +15,17 @@ from rest_framework.response import Response
 
 from django_jobs.api.base import Call, RowsView, check_organization, jobs_seen_by
 from django_jobs.api.fields import (
-    FlagFilter,
     ListFilter,
     ListFilterBackend,
     PriorityInput,
     StatusSerializer,
     StrictSerializer,
-    check_encodable,
+    ValueFilter,
     fields_of,
 )
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.engine.access import key_in, may_view
+from django_jobs.engine.insight.filter import CHOICE, NAMES, TEXT
 from django_jobs.engine.job_types.masking import NOTHING, MasksLeft, hidden_from, masked, parameters_to_submit
 from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.schedules.definitions import (
@@ -181,18 +180,15 @@ def _unmasked(edited: Any, schedule: Schedule, user: Any) -> Any:
 # The parameters of a list of schedules.
 
 
-class ScheduleFilter(ListFilter):
+class ScheduleListFilter(ListFilter):
     """Find schedules by the parameters of a list."""
 
-    job_type = django_filters.CharFilter(
-        label="Job type", field_name="job_type_id", validators=[check_encodable], help_text="Its name."
-    )
-    is_enabled = FlagFilter(label="Enabled", help_text="False: the paused ones.")
-    search = django_filters.CharFilter(
+    job_type = ValueFilter(kind=NAMES, label="Job type", field_name="job_type_id", help_text="Its name.")
+    is_enabled = ValueFilter(kind=CHOICE, label="Enabled", help_text="False: the paused ones.")
+    search = ValueFilter(
+        kind=TEXT,
         label="Search",
         method="having",
-        max_length=200,
-        validators=[check_encodable],
         help_text="A part of the name or of the job type's name.",
     )
 
@@ -284,7 +280,7 @@ class ScheduleViewSet(RowsView[Schedule]):
 
     lookup_field = "id"
     filter_backends = [ListFilterBackend]
-    filterset_class = ScheduleFilter
+    filterset_class = ScheduleListFilter
     pagination_class = JobsPagination
 
     calls = {

@@ -16,7 +16,6 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_seri
 from rest_framework import serializers
 from rest_framework.settings import api_settings
 
-from django_jobs.api.fields import MAX_VALUES, SeveralField
 from django_jobs.api.pagination import JobListPagination
 
 # The errors of calls, by status.
@@ -203,11 +202,8 @@ def filter_parameters(filters: Any) -> list[dict[str, Any]]:
 
 
 def _schema_of(field: Any) -> dict[str, Any]:
-    """Return what a form's field takes, by its choices and its class."""
-    choices: Any = getattr(field, "choices", None) or getattr(field.widget, "choices", ())
+    """Return what a form's field takes: as it says itself, or by its choices."""
+    choices: Any = getattr(field, "choices", ())
     words = [str(value) for value, _ in choices if value not in ("", None)]
-    formats = {"MomentField": {"format": "date-time"}}
-    schema = {"type": "string", **formats.get(type(field).__name__, {}), **({"enum": words} if words else {})}
-    if isinstance(field, SeveralField):
-        return {"type": "array", "items": schema, "maxItems": MAX_VALUES}
+    schema = {"type": "string", **({"enum": words} if words else {})}
     return deepcopy(getattr(field, "taken", schema))

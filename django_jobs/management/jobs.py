@@ -17,7 +17,7 @@ from django_jobs.engine.control.acts import ASKED, JOB_ACTS, PAGE, REFUSED, UNCH
 from django_jobs.engine.control.batches import act_on_batch
 from django_jobs.engine.control.operations import OperationRequest, describe_operations
 from django_jobs.engine.dispatch.window import live_workers
-from django_jobs.engine.insight.filter import NAMES_OUTSIDE, ORGANIZATION, PK, STATUSES, TERMS, TEXT, Term, read_filter
+from django_jobs.engine.insight.filter import ALL, LIST_TERMS, STATUSES, JobFilter, Term
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.insight.status import describe
@@ -101,7 +101,8 @@ class NamedJobsCommand(ShellCommand):
             text = "Name jobs by their ids or by a filter, or say --all. %(filters)s"
             raise usage(say(text, code="names_nothing", filters=known_filters()))
         how = {name: options[name] for name in OPERATION if name in options}
-        run = OperationRun(self, OperationRequest(action=self.action, filters=read_filter(given, user), **how), user)
+        asked = OperationRequest(action=self.action, filters=JobFilter.read(given, user), **how)
+        run = OperationRun(self, asked, user)
         if options["dry_run"]:
             run.tell_estimate(run.estimate())
             return
@@ -183,15 +184,6 @@ def _in_words(item: ActOutcome) -> str:
 # Options that name jobs by what they have in common: the filters of REST, for each command that acts on many.
 
 
-ALL: Final = "all"
-FILTERS: Final = tuple(name for name in NAMES_OUTSIDE if name != ALL)
-#: Other names of options.
-ALSO: Final = {"job_type": "--type", "error_fingerprint": "--fingerprint"}
-_TERMS: Final = {
-    **TERMS,
-    ORGANIZATION: TERMS[PK],
-    "search": Term(TEXT, "", "", "This job, or whose error contains this text"),
-}
 FIELDS: Final = {"filters": "the filter", "rate": "--rate", "stop_above": "--stop-above"}
 #: The beginning of what is said of a job type that is not there.
 NO_TYPE: Final = "No job type"
@@ -200,21 +192,21 @@ NO_TYPE: Final = "No job type"
 def add_filters(parser: Any, statuses: Iterable[str], default: str | None = None) -> None:
     """Add the options, for jobs in these statuses; ``default`` is the one that is meant where none is given."""
     which = parser.add_argument_group("which jobs", "The names are those of the filters of REST.")
-    for name in FILTERS:
-        _add_filter(which, name, sorted(map(str, statuses)), default)
+    for name, term in LIST_TERMS.items():
+        _add_filter(which, name, term, sorted(map(str, statuses)), default)
     which.add_argument("--all", action="store_true", help="All of them, where no other option names any.")
 
 
-def _add_filter(parser: Any, name: str, statuses: list[str], default: str | None) -> None:
-    kind = _TERMS[name].kind
+def _add_filter(parser: Any, name: str, term: Term, statuses: list[str], default: str | None) -> None:
+    kind = term.kind
     by_default = f", by default {default}" if kind == STATUSES and default else ""
     parser.add_argument(
-        *filter(None, [_option(name), ALSO.get(name)]),
+        *map(_option, filter(None, [name, term.short])),
         dest=name,
         action="append" if kind.is_repeated else "store",
         choices=statuses if kind == STATUSES else None,
         metavar=kind.metavar,
-        help=f"{_TERMS[name].help}{by_default}{'; may be repeated' if kind.is_repeated else ''}.",
+        help=f"{term.help}{by_default}{'; may be repeated' if kind.is_repeated else ''}.",
     )
 
 
@@ -227,7 +219,7 @@ def given_filters(options: dict[str, Any], default: str | None = None) -> dict[s
 
     ``default`` is the status that is meant where another option is given, and no status.
     """
-    given = {name: options[name] for name in FILTERS if options[name] is not None}
+    given = {name: options[name] for name in LIST_TERMS if options[name] is not None}
     if options[ALL]:
         given[ALL] = True
     if given and default:
@@ -242,7 +234,7 @@ def fault_in_words(error: InvalidOperation, given: dict[str, Any], user: Any = N
     """
     if error.codes == {"filters": ["names_all"]}:
         return say("Say which jobs, or --all. %(filters)s", code="names_nothing", filters=known_filters()), []
-    named = {name: FIELDS.get(name) or (_option(name) if name in FILTERS else name) for name in error.errors}
+    named = {name: FIELDS.get(name) or (_option(name) if name in LIST_TERMS else name) for name in error.errors}
     text = " ".join(f"{named[name]}: {' '.join(map(str, texts))}" for name, texts in error.errors.items())
     hints, meant = _types_meant(given.get("job_type", [])) if user is None else ("", [])
     code = "unknown_job_type" if NO_TYPE in hints else next(iter(error.codes.values()))[0]
@@ -251,7 +243,7 @@ def fault_in_words(error: InvalidOperation, given: dict[str, Any], user: Any = N
 
 def known_filters() -> str:
     """Return the sentence that names all options."""
-    return f"The filters are {', '.join(map(_option, FILTERS))}."
+    return f"The filters are {', '.join(map(_option, LIST_TERMS))}."
 
 
 def _types_meant(names: list[str]) -> tuple[str, list[str]]:

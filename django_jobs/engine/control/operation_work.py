@@ -218,7 +218,7 @@ class Turn:
         filters = JobFilter.from_json(operation.filters)
         if filters.is_empty:  # it would mean all jobs
             raise InvalidFilter({"filters": [say("Nothing is asked for.", code="required")]})
-        rows = members(filters.rows(user), operation.action, operation.value, operation.last_id)
+        rows = members(filters.queryset(user), operation.action, operation.value, operation.last_id)
         if operation.has_more and (not filters.is_walked or operation.last_id - operation.position <= COUNTED):
             _count(operation, rows)
         rights = ActRights(operation.action, user)

@@ -125,7 +125,7 @@ class OperationRequest:
 
     def count(self, user: Any) -> tuple[int, bool]:
         """Return how many jobs it would change now, however old, and whether there may be more than were counted."""
-        rows = members(self.filters.rows(user), self.action, self.stored_value)
+        rows = members(self.filters.queryset(user), self.action, self.stored_value)
         return count_in_time(rows, is_walked=self.filters.is_walked)
 
 
@@ -202,7 +202,7 @@ def describe_operations(operations: Sequence[Operation], user: Any = None) -> li
     speeds = read_speeds() if any(item.is_open for item in operations) else {}
     filters = [_filter(item, hidden_from(user)) for item in operations]
     notes = notes_seen_by(user, operations)
-    ids = ids_seen_by(user, {pk for item in filters if item is not None for pk in item.organization_pk or ()})
+    ids = ids_seen_by(user, {pk for item in filters if item is not None for pk in item.organization or ()})
     filters_by_id = [
         item.filters if filter_of_item is None else as_given(filter_of_item, ids)
         for item, filter_of_item in zip(operations, filters, strict=True)

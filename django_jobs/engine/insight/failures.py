@@ -210,7 +210,7 @@ class Failures:
 
 def read_failures(user: Any, now: dt.datetime, filters: JobFilter) -> Failures:
     """Return the groups of the failed jobs that this user may see, by at most one statement for each status."""
-    rows = dataclasses.replace(filters, status=None).rows(user).order_by()
+    rows = dataclasses.replace(filters, status=None).queryset(user).order_by()
     newest, is_cut = _newest(rows, sorted(WITH_ERRORS.intersection(filters.status or WITH_ERRORS)))
     return Failures(rows=newest, is_cut=is_cut, now=now, keys=_keys(newest))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
@@ -14,6 +15,7 @@ from django.db.models.functions import Length
 from django.db.models.lookups import LessThanOrEqual
 from django.utils import formats
 from django.utils.dateparse import parse_datetime
+from django.utils.timesince import timesince
 from django.utils.timezone import is_naive, make_aware
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -29,6 +31,7 @@ from django_jobs.engine.insight.search import RECENT, Newest, among_newest, asks
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from
 from django_jobs.engine.json_storage import clean_text, unstorable_part
 from django_jobs.engine.organizations import current_ids
+from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import created_between
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job, JobType, get_organization_model
@@ -49,8 +52,11 @@ def tell_flag(value: bool) -> str:
     return _("Yes") if value else _("No")
 
 
-def tell_moment(moment: dt.datetime) -> str:
-    """Return a moment in the current time zone."""
+def tell_moment(moment: Moment) -> str:
+    """Return a moment in the current time zone, or how long ago it is."""
+    if isinstance(moment, dt.timedelta):
+        now = database.now()
+        return _("%(duration)s ago") % {"duration": timesince(now - moment, now)}
     return formats.date_format(in_current_zone(moment), "DATETIME_FORMAT")
 
 
@@ -73,6 +79,12 @@ Id = tuple[int, int]
 
 #: The path of a parameter, and its value as people type it.
 Pair = tuple[tuple[str, ...], str]
+
+#: A moment, or how long ago it is when the jobs are looked for.
+Moment: TypeAlias = dt.datetime | dt.timedelta
+#: How long ago a moment is: a number of minutes, hours or days.
+_AGO: Final = re.compile(r"([1-9]\d{0,4})([mhd])", re.ASCII)
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 #: Values of one filter: as many as the admin acts on at once.
 MAX_VALUES: Final = 500
@@ -119,7 +131,7 @@ def read_yes(value: Any) -> bool | None:
 
 def read_choice(value: Any) -> bool:
     """Return true or false, also for the words that people type."""
-    words = {"true": True, "yes": True, "false": False, "no": False}
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     choice = words.get(value.lower()) if isinstance(value, str) else value
     if not isinstance(choice, bool):
         raise ValueError(say(_("Give true or false."), code="not_true_or_false"))
@@ -182,6 +194,23 @@ def read_moment(value: Any) -> dt.datetime:
         raise ValueError(say(_("Give a moment such as 2026-01-31T08:00:00Z."), code="not_a_moment")) from error
     except OverflowError as error:
         raise ValueError(say("This moment is out of range.", code="out_of_range")) from error
+
+
+def read_moment_or_age(value: Any) -> Moment:
+    """Return a moment as :func:`read_moment` does, or how long ago it is, of a text such as ``24h``."""
+    age = _AGO.fullmatch(value) if isinstance(value, str) else None
+    return dt.timedelta(**{_UNITS[age[2]]: int(age[1])}) if age else read_moment(value)
+
+
+def as_moment(moment: Moment) -> dt.datetime:
+    """Return the moment, which may be given by how long ago it is."""
+    return database.now() - moment if isinstance(moment, dt.timedelta) else moment
+
+
+def read_job_number(value: Any) -> int:
+    """Return the number of a job, which its id tells as well."""
+    parsed = parse_job_id(value) if isinstance(value, str) else None
+    return parsed[0] if parsed else read_number(value)
 
 
 def read_organization_id(value: Any) -> str:
@@ -256,6 +285,8 @@ class ValueKind(NamedTuple):
     restored: Callable[[Any], Any] | None = None
     is_repeated: bool = False
     metavar: str = "TEXT"
+    #: What one value looks like, in JSON Schema.
+    schema: Mapping[str, Any] = {"type": "string"}
 
     def read_given(self, given: Any, *, is_stored: bool = False) -> Any:
         """Return the value that is given, or the values of which a list or an object may be given; None for nothing."""
@@ -269,22 +300,46 @@ class ValueKind(NamedTuple):
         return tuple(dict.fromkeys(map(read, values))) or None
 
 
-STATUSES: Final = ValueKind(read_status, tell=lambda status: Status(status).label, is_repeated=True)
+STATUSES: Final = ValueKind(
+    read_status,
+    tell=lambda status: Status(status).label,
+    is_repeated=True,
+    schema={"type": "string", "enum": list(Status.values)},
+)
 NAMES: Final = ValueKind(read_name, is_repeated=True)
-PRIORITIES: Final = ValueKind(read_priority, tell=lambda number: Priority(number).word, is_repeated=True)
-#: Numbers stay what they are in JSON, other primary keys are texts.
-KEYS: Final = ValueKind(read_organization_pk, lambda pk: pk if isinstance(pk, int) else str(pk), is_repeated=True)
+PRIORITIES: Final = ValueKind(
+    read_priority,
+    tell=lambda number: Priority(number).word,
+    is_repeated=True,
+    schema={
+        "oneOf": [{"type": "string", "enum": Priority.words()}, {"type": "integer", "enum": list(map(int, Priority))}]
+    },
+)
+#: From outside, organizations are named by their ids, which :meth:`JobFilter.read` looks up; else by their primary
+#: keys. Numbers stay what they are in JSON, other keys are texts.
+ORGANIZATIONS: Final = ValueKind(
+    read_organization_id,
+    lambda pk: pk if isinstance(pk, int) else str(pk),
+    restored=read_organization_pk,
+    is_repeated=True,
+)
 JOB_IDS: Final = ValueKind(read_job_id, lambda item: format_job_id(*item), is_repeated=True)
 BATCH: Final = ValueKind(read_batch_id, lambda item: format_batch_id(*item))
-MOMENT: Final = ValueKind(read_moment, dt.datetime.isoformat, tell_moment, metavar="MOMENT")
+MOMENT: Final = ValueKind(
+    read_moment_or_age,
+    lambda moment: as_moment(moment).isoformat(),
+    tell_moment,
+    metavar="MOMENT",
+    schema={"type": "string", "format": "date-time"},
+)
 TEXT: Final = ValueKind(read_text, restored=restore_text)
 FINGERPRINT: Final = ValueKind(
     read_fingerprint, tell=lambda value: value or _("an error without a text"), restored=read_name
 )
-NUMBER: Final = ValueKind(read_number, metavar="N")
-CHOICE: Final = ValueKind(read_choice, tell=tell_flag, metavar="yes|no")
+NUMBER: Final = ValueKind(read_number, metavar="N", schema={"type": "integer", "minimum": 1})
+JOB_NUMBER: Final = ValueKind(read_job_number, metavar="JOB")
+CHOICE: Final = ValueKind(read_choice, tell=tell_flag, metavar="yes|no", schema={"type": "boolean"})
 YES: Final = ValueKind(read_yes, tell=tell_flag)
-IDS: Final = ValueKind(read_organization_id, is_repeated=True)
 PARAMETERS: Final = ValueKind(read_pair, write_pair, restored=restore_pair, is_repeated=True, metavar="NAME:VALUE")
 
 
@@ -299,6 +354,8 @@ class Term(NamedTuple):
     label: Any
     help: str
     is_walked: bool = False
+    #: A shorter name, where people type it.
+    short: str = ""
 
     def restore(self, stored: Any) -> Any:
         """Return the value that was stored; ValueError where it would ask for nothing."""
@@ -319,7 +376,7 @@ class Term(NamedTuple):
 
     def tell(self, value: Any, ids: Mapping[Any, str]) -> list[str]:
         """Return each value as text for people; ``ids`` are those of organizations, by primary key."""
-        if self.kind == KEYS:
+        if self.kind == ORGANIZATIONS:
             return [ids.get(pk, str(pk)) for pk in value]
         return [str((self.kind.tell or self.kind.write)(item)) for item in self.values_of(value)]
 
@@ -371,14 +428,19 @@ def of_batch(item: Id) -> Q:
     return Q(batch_id=item[0]) & made_in(item[1], "batch__created_at")
 
 
-def submitted_after(moment: dt.datetime) -> Narrowing:
+def submitted_after(moment: Moment) -> Narrowing:
     """Narrow down to the jobs that were submitted at this moment or later."""
-    return lambda rows: created_between(rows, after=moment)
+    return lambda rows: created_between(rows, after=as_moment(moment))
 
 
-def submitted_before(moment: dt.datetime) -> Narrowing:
+def submitted_before(moment: Moment) -> Narrowing:
     """Narrow down to the jobs that were submitted before this moment."""
-    return lambda rows: created_between(rows, before=moment)
+    return lambda rows: created_between(rows, before=as_moment(moment))
+
+
+def with_fingerprint(fingerprint: str) -> Q:
+    """Return the condition that a job has an error with this fingerprint; blank, that its error has no text."""
+    return Q(error_fingerprint=fingerprint) & (Q() if fingerprint else Q(status__in=sorted(WITH_ERRORS)))
 
 
 def with_error_text(text: str) -> Q:
@@ -421,49 +483,49 @@ def with_parameters(pairs: Iterable[Pair]) -> Narrowing:
 
 # A set of jobs, named by what they have in common: the one place where a filter becomes a query.
 #
-# The second half reads what REST, commands and people ask for into a :class:`JobFilter`; an operation stores one as
-# JSON. A field that is None asks for nothing, and an empty tuple finds no job. Each field is one line of the class: the
-# name in JSON, its kind (how it is read and written), the condition, and the words for people.
+# :meth:`JobFilter.read` reads what REST, commands, addresses and people ask for; an operation stores one as JSON. A
+# field that is None asks for nothing, and an empty tuple finds no job. Each field is an entry of ``TERMS``: the name
+# that it has everywhere, its kind (how it is read and written), the condition, and the words for people.
 
 
 Texts: TypeAlias = tuple[str, ...] | None
 Numbers: TypeAlias = tuple[int, ...] | None
 Keys: TypeAlias = tuple[Any, ...] | None
 Ids: TypeAlias = tuple[Id, ...] | None
-Moment: TypeAlias = dt.datetime | None
 Pairs: TypeAlias = tuple[Pair, ...] | None
 
-#: From outside, organizations are named by their ids; in a stored filter by their primary keys.
 ORGANIZATION: Final = "organization"
-PK: Final = "organization_pk"
-#: From outside: a job id, or else a text in the error.
+#: Not stored, but read: a job id, or else a text in the error.
 SEARCH: Final = "search"
+#: Expressly all jobs. A list has all of them without a word.
+ALL: Final = "all"
 #: How many of the newest jobs are searched for a parameter or a worker: each of their rows is read.
 LOOKED_AT: Final = 10_000
 
 
 #: What each field of a filter asks for. A new filter is an entry here, and a field of the class.
 TERMS: Final[dict[str, Term]] = {
-    "all": Term(YES, lambda _yes: Q(), gettext_lazy("all jobs"), "All jobs, where no other filter names any"),
+    ALL: Term(YES, lambda _yes: Q(), gettext_lazy("all jobs"), "All jobs, where no other filter names any"),
     "status": Term(STATUSES, in_statuses, gettext_lazy("status"), "In this status"),
-    "job_type": Term(NAMES, "job_type_id__in", gettext_lazy("type"), "Of this job type"),
-    PK: Term(KEYS, "organization_id__in", gettext_lazy("organization"), "Of this organization"),
+    "job_type": Term(NAMES, "job_type_id__in", gettext_lazy("type"), "Of this job type", short="type"),
+    "organization": Term(ORGANIZATIONS, "organization_id__in", gettext_lazy("organization"), "Of this organization"),
     "priority": Term(PRIORITIES, "priority__in", gettext_lazy("priority"), "Of this priority"),
     "owner": Term(TEXT, "owner_name", gettext_lazy("owner"), "Of this user"),
-    "job_id": Term(JOB_IDS, with_ids, gettext_lazy("job"), "This job, such as JOB-2026-00001"),
+    "job_id": Term(JOB_IDS, with_ids, gettext_lazy("job"), "This job, such as JOB-2026-00001", short="job"),
     "batch": Term(BATCH, of_batch, gettext_lazy("batch"), "Of this batch, such as BATCH-2026-00001"),
     "created_after": Term(
         MOMENT,
         submitted_after,
         gettext_lazy("since"),
-        "Submitted at this moment or later, such as 2026-01-31T08:00:00Z",
+        "Submitted at this moment or later, such as 2026-01-31T08:00:00Z, or 24h for as long ago",
     ),
     "created_before": Term(MOMENT, submitted_before, gettext_lazy("before"), "Submitted before this moment"),
     "error_fingerprint": Term(
         FINGERPRINT,
-        "error_fingerprint",
+        with_fingerprint,
         gettext_lazy("kind of error"),
         "With this kind of error; blank: errors without a text",
+        short="fingerprint",
     ),
     "fingerprint_start": Term(
         TEXT, like_errors, gettext_lazy("kind of error begins with"), "With a kind of error whose fingerprint begins so"
@@ -488,10 +550,10 @@ TERMS: Final[dict[str, Term]] = {
         is_walked=True,
     ),
     "submitted_by": Term(
-        NUMBER,
+        JOB_NUMBER,
         "submitted_by_id",
         gettext_lazy("submitted by"),
-        "Which the handler of the job with this number submitted",
+        "Which the handler of this job submitted, such as JOB-2026-00001 or its number",
     ),
     "operation": Term(
         NUMBER, "operation_id", gettext_lazy("operation"), "Which the operation with this number acted on last"
@@ -500,24 +562,29 @@ TERMS: Final[dict[str, Term]] = {
         PARAMETERS, with_parameters, gettext_lazy("parameter"), "With this value of a parameter", is_walked=True
     ),
 }
-#: The names that a filter from outside may have.
-NAMES_OUTSIDE: Final = (*(ORGANIZATION if name == PK else name for name in TERMS), SEARCH)
+#: What a filter from outside may have.
+GIVEN_TERMS: Final[dict[str, Term]] = {
+    **TERMS,
+    SEARCH: Term(TEXT, "", gettext_lazy("search"), "This job, or whose error contains this text"),
+}
+#: What narrows a list.
+LIST_TERMS: Final = {name: term for name, term in GIVEN_TERMS.items() if name != ALL}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Names the jobs that have all of these things. ``organizations`` are primary keys."""
+    """Names the jobs that have all of these things. ``organization`` has primary keys."""
 
     all: bool | None = None
     status: Texts = None
     job_type: Texts = None
-    organization_pk: Keys = None
+    organization: Keys = None
     priority: Numbers = None
     owner: str | None = None
     job_id: Ids = None
     batch: Id | None = None
-    created_after: Moment = None
-    created_before: Moment = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
     error_fingerprint: str | None = None
     fingerprint_start: str | None = None
     error: str | None = None
@@ -530,6 +597,35 @@ class JobFilter:
     parameters: Pairs = None
 
     @classmethod
+    def read(cls, given: Any, user: Any = None) -> JobFilter:
+        """Return the filter that an object from outside means, of what this user may know of (None: of all).
+
+        Its names are those of GIVEN_TERMS, with the ids of organizations. Raises InvalidFilter with what is wrong by
+        name, as a blank value, which would be left out, so that more jobs were named than was meant; None is a name
+        that is not given.
+        """
+        if not isinstance(given, Mapping):
+            text = say(_("Give an object with the parameters of the list of jobs."), code="not_an_object")
+            raise InvalidFilter({"filters": [text]})
+        values: dict[str, Any] = {}
+        errors: dict[str, list[str]] = {}
+        for name, value in given.items():
+            try:
+                if name not in MAY_BE_BLANK and _is_blank(value):
+                    raise ValueError(say(_("Give a value: a blank one would name all jobs."), code="blank"))
+                values[name] = _term(name).kind.read_given(value)
+                if name == ORGANIZATION and values[name] is not None:
+                    values[name] = organization_keys(values[name], user)
+            except InvalidFilter as error:
+                errors |= error.errors
+            except ValueError as error:
+                errors[clean_text(name, 50)] = [said(error)]
+        if errors:
+            raise InvalidFilter(errors)
+        search = values.pop(SEARCH, None) or ""
+        return cls(**values).both(searched(search))
+
+    @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> JobFilter:
         """Return the filter that :meth:`as_json` wrote.
 
@@ -540,7 +636,7 @@ class JobFilter:
         errors: dict[str, list[str]] = {}
         for name, value in stored.items():
             try:
-                values[name] = _term(name).restore(value)
+                values[name] = _term(name, TERMS).restore(value)
             except ValueError as error:
                 errors[name] = [said(error)]
         if errors:
@@ -554,8 +650,9 @@ class JobFilter:
     @property
     def is_storable(self) -> bool:
         """Return whether the filter that is stored names the same jobs as this one."""
+        stored = self.as_json()
         try:
-            return JobFilter.from_json(self.as_json()) == self
+            return JobFilter.from_json(stored).as_json() == stored
         except InvalidFilter:
             return False
 
@@ -564,19 +661,19 @@ class JobFilter:
         """Return whether nothing is asked for, not even expressly all jobs."""
         return not self.asked()
 
-    def rows(self, user: Any = None) -> JobQuerySet:
+    def queryset(self, user: Any = None) -> JobQuerySet:
         """Return the jobs with all of these things, of those that this user may see; None sees all."""
         rows = Job.primary.all()
         organizations = self.organizations_for(user)
         if organizations is not None:
             rows = rows.filter(organization_id__in=organizations)
-        if self._asks_for_hidden(user):
+        if self.asks_for_hidden(user):
             return rows.none()
-        return dataclasses.replace(self, organization_pk=None).narrow(rows)
+        return dataclasses.replace(self, organization=None).narrow(rows)
 
     def listed(self, user: Any = None) -> Newest:
         """Return the same jobs for a list: where no index finds them, of the newest jobs alone."""
-        rows = self.rows(user)
+        rows = self.queryset(user)
         return among_newest(rows, self.organizations_for(user), RECENT) if self.is_walked else Newest(rows, False)
 
     def narrow(self, rows: Rows) -> Rows:
@@ -589,15 +686,16 @@ class JobFilter:
         """Return the keys of the organizations in question that this user may see; None for all."""
         seen = None if user is None else organizations_seen_by(user)
         if seen is None:
-            return self.organization_pk
-        if self.organization_pk is not None:
-            seen = seen.filter(pk__in=self.organization_pk)
+            return self.organization
+        if self.organization is not None:
+            seen = seen.filter(pk__in=self.organization)
         return list(seen.values_list("pk", flat=True))
 
     @property
     def looks_back(self) -> int | None:
-        """Return how many of the newest jobs a search reads one by one; None where an index finds them."""
-        return LOOKED_AT if self.parameters or self.worker else None
+        """Return how many of the newest jobs a list reads one by one; None where an index finds them."""
+        is_in_flight = bool(self.status) and IN_FLIGHT.issuperset(map(Status, self.status or ()))
+        return LOOKED_AT if self.parameters or self.schedule or (self.worker and not is_in_flight) else None
 
     @property
     def needs_bound(self) -> bool:
@@ -609,7 +707,8 @@ class JobFilter:
     def is_selective(self) -> bool:
         """Return whether an index leaves so few jobs that other conditions need no bound."""
         single = (self.job_id, self.batch, self.operation, self.submitted_by)
-        return bool(self.organization_pk) or any(value is not None for value in single)
+        is_rare = bool(self.status) and Status.COMPLETED not in (self.status or ())
+        return is_rare or bool(self.organization) or any(value is not None for value in single)
 
     def among_newest(self, rows: QuerySet[Any], organizations: Collection[Any] | None) -> Newest:
         """Return those of the jobs that match and, where a search is bounded, are among the newest of these
@@ -620,10 +719,16 @@ class JobFilter:
         return Newest(matching, False) if most is None else among_newest(matching, organizations, most)
 
     @property
+    def walked(self) -> str | None:
+        """Return the name of something that is asked for and that no index finds; None where indexes find all."""
+        if self.has_error is not None and self.error_fingerprint is None:
+            return "has_error"
+        return next((name for name in self.asked() if TERMS[name].is_walked), None)
+
+    @property
     def is_walked(self) -> bool:
         """Return whether something is asked for that no index finds."""
-        is_among_all = self.has_error is not None and self.error_fingerprint is None
-        return is_among_all or any(TERMS[name].is_walked for name in self.asked())
+        return self.walked is not None
 
     def both(self, other: JobFilter) -> JobFilter:
         """Return the filter of the jobs that both name. Of two single values that differ, it names none."""
@@ -637,7 +742,7 @@ class JobFilter:
             elif TERMS[name].kind.is_repeated:
                 both[name] = tuple(item for item in mine if item in value)
             elif name in ("created_after", "created_before"):
-                both[name] = max(mine, value) if name == "created_after" else min(mine, value)
+                both[name] = (max if name == "created_after" else min)(mine, value, key=as_moment)
             else:
                 return JobFilter(job_id=())
         return JobFilter(**both)
@@ -652,12 +757,12 @@ class JobFilter:
 
         ``ids`` are those of organizations, by primary key, where they were read before.
         """
-        ids = current_ids(self.organization_pk or ()) if ids is None else ids
+        ids = current_ids(self.organization or ()) if ids is None else ids
         return [
             (str(TERMS[name].label), in_words(TERMS[name].tell(value, ids))) for name, value in self.asked().items()
         ]
 
-    def _asks_for_hidden(self, user: Any) -> bool:
+    def asks_for_hidden(self, user: Any) -> bool:
         """Return whether a parameter is asked for whose values this user may not read, or may not read of each job.
 
         Workers are asked for as well, whose names, which are those of machines, are for system admins.
@@ -674,45 +779,12 @@ class JobFilter:
 MAY_BE_BLANK: Final = ("error_fingerprint",)
 
 
-def _term(name: str) -> Term:
+def _term(name: str, terms: Mapping[str, Term] = GIVEN_TERMS) -> Term:
     """Return what the field of this name asks for."""
-    if name not in TERMS:
+    if name not in terms:
         text = _("There is no such filter; use one of: %(names)s.")
-        raise ValueError(say(text, code="unknown_filter", names=", ".join(NAMES_OUTSIDE)))
-    return TERMS[name]
-
-
-def read_filter(given: Any, user: Any = None) -> JobFilter:
-    """Return the filter that an object from outside means, of what this user may know of.
-
-    Its names are those of the list's parameters, with the ids of organizations. Raises InvalidFilter with what is wrong
-    by name, as a blank value, which would be left out, so that more jobs were named than was meant; None is a name that
-    is not given.
-    """
-    if not isinstance(given, Mapping):
-        raise InvalidFilter(
-            {"filters": [say(_("Give an object with the parameters of the list of jobs."), code="not_an_object")]}
-        )
-    values: dict[str, Any] = {}
-    errors: dict[str, list[str]] = {}
-    search = ""
-    for name, value in given.items():
-        try:
-            if name not in MAY_BE_BLANK and _is_blank(value):
-                raise ValueError(say(_("Give a value: a blank one would name all jobs."), code="blank"))
-            if name == ORGANIZATION:
-                values[PK] = _read_organizations(value, user)
-            elif name == SEARCH:
-                search = read_text(value or "") or ""
-            else:
-                values[name] = _term("" if name == PK else name).kind.read_given(value)
-        except InvalidFilter as error:
-            errors |= error.errors
-        except ValueError as error:
-            errors[clean_text(name, 50)] = [said(error)]
-    if errors:
-        raise InvalidFilter(errors)
-    return JobFilter(**values).both(searched(search))
+        raise ValueError(say(text, code="unknown_filter", names=", ".join(GIVEN_TERMS)))
+    return terms[name]
 
 
 def _is_blank(value: Any) -> bool:
@@ -722,11 +794,8 @@ def _is_blank(value: Any) -> bool:
     return isinstance(value, list | tuple | dict) and all(isinstance(item, str) and not item.strip() for item in value)
 
 
-def _read_organizations(given: Any, user: Any) -> tuple[Any, ...] | None:
-    """Return the keys of the organizations with these ids; None where none is given."""
-    names = IDS.read_given(given)
-    if names is None:
-        return None
+def organization_keys(names: tuple[str, ...], user: Any) -> tuple[Any, ...]:
+    """Return the keys of the organizations with these ids."""
     keys = organizations_named(set(names), user, is_trusted=user is None)
     unknown = [name for name in names if name not in keys]
     if unknown:
@@ -750,9 +819,8 @@ def as_given(filters: JobFilter, ids: Mapping[Any, str]) -> dict[str, Any]:
     One without an id there is told by its key.
     """
     given = filters.as_json()
-    if PK in given:
-        given[ORGANIZATION] = [ids.get(pk, str(pk)) for pk in filters.organization_pk or ()]
-        del given[PK]
+    if filters.organization is not None:
+        given[ORGANIZATION] = [ids.get(pk, str(pk)) for pk in filters.organization]
     return given
 
 

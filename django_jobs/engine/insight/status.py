@@ -297,11 +297,11 @@ def list_jobs(
     _check_range("offset", offset, 0, MAX_OFFSET)
     statuses = None if status is None else _statuses(status)
     filters = JobFilter(
-        organization_pk=None if organization is None else (find_organization_pk(organization, user),),
+        organization=None if organization is None else (find_organization_pk(organization, user),),
         status=statuses,
         job_type=None if job_type is None else _type_names(job_type),
     )
-    page = for_list(filters.rows(user), results=results).order_by("-pk")[offset : offset + limit]
+    page = for_list(filters.queryset(user), results=results).order_by("-pk")[offset : offset + limit]
     return describe_all(list(page), user=user, listed=True)
 
 

@@ -7,15 +7,16 @@ from typing import Any, Final
 from django.core.management.base import CommandParser
 
 from django_jobs.engine.control import operations
+from django_jobs.engine.insight.filter import ALL, LIST_TERMS
 from django_jobs.exceptions import JobsError
-from django_jobs.management.jobs import ALL, FILTERS, NamedJobsCommand
+from django_jobs.management.jobs import NamedJobsCommand
 from django_jobs.management.shell import Refused, acting_user, refusal_of, told_plainly, usage
 from django_jobs.management.switches import find_operation
 from django_jobs.models import Operation
 from django_jobs.texts import say
 
 #: Options that say nothing of an operation that is stopped: who gives them means something else.
-OF_JOBS: Final = (*FILTERS, ALL, "rate", "wait", "dry_run")
+OF_JOBS: Final = (*LIST_TERMS, ALL, "rate", "wait", "dry_run")
 
 
 class Command(NamedJobsCommand):

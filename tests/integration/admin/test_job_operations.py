@@ -431,7 +431,7 @@ def test_every_field_of_a_filter_is_told_in_words(kind: JobType) -> None:
 
 
 def test_an_organization_of_a_filter_is_told_by_its_id_and_one_that_is_gone_by_its_key() -> None:
-    ((_, told),) = JobFilter(organization_pk=(1, 2)).words({1: "ORG-2026-00001"})
+    ((_, told),) = JobFilter(organization=(1, 2)).words({1: "ORG-2026-00001"})
     assert set(re.findall(r"[\w-]+", told)) >= {"ORG-2026-00001", "2"}
 
 

@@ -96,7 +96,7 @@ def test_a_job_of_others_that_submitted_one_is_not_told(root: Client, mine: Orga
 def test_a_job_leads_to_the_operation_that_acted_on_it(root: Client, mine: Organization) -> None:
     job = pending_job(organization=mine)
     other = pending_job(organization=mine)
-    started = start_operation(JobFilter(organization_pk=(mine.pk,)), None, "cancel")
+    started = start_operation(JobFilter(organization=(mine.pk,)), None, "cancel")
     Job.objects.filter(pk=job.pk).update(operation_id=started.pk)
     Job.objects.filter(pk=other.pk).update(operation_id=started.pk + 1)
     address = url("operation", "change", started.pk)

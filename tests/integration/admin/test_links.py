@@ -130,7 +130,7 @@ def start_operation_of_all_kinds(job: Job, batch_id: str) -> None:
         {"submitted_by": job.pk, "parameters": {"a": 1, "b.c": "x"}, "created_after": "2026-01-01T00:00:00Z"},
         {"has_error": True, "error_fingerprint": "", "status": ["Failed", "Dead Letter"], "priority": "High"},
     ):
-        start = {"action": "cancel", "filters": verbs.read_filter(given).as_json(), "user_name": "operator"}
+        start = {"action": "cancel", "filters": JobFilter.read(given).as_json(), "user_name": "operator"}
         now = {"started_at": job.created_at, "released_until": job.created_at, "last_id": 0, "state": "done"}
         Operation.objects.create(**{**start, **now})
 
@@ -265,8 +265,8 @@ def test_who_manages_no_system_learns_no_names_of_machines(mine: Organization) -
     assert ["host-1" in page for page in pages] == [False] * len(pages)
     for query in ({"worker": "host"}, {"q": "worker:host"}, {"q": "host-1-77-0123abcd"}):
         assert admin.listed(client, **query) == []
-    assert JobFilter(worker="host").rows(make_user(admin_of=[mine])).exists() is False
-    assert JobFilter(worker="host").rows(make_system_admin()).get() == job
+    assert JobFilter(worker="host").queryset(make_user(admin_of=[mine])).exists() is False
+    assert JobFilter(worker="host").queryset(make_system_admin()).get() == job
 
 
 def test_a_job_of_a_deleted_organization_or_type_has_no_link_to_it(root: Client) -> None:
@@ -345,7 +345,7 @@ def test_an_operations_filter_leads_nobody_to_what_they_do_not_see(
 ) -> None:
     boss = make_user("boss", admin_of=[mine], permissions=VIEW, is_staff=True)
     own, foreign = die(kind, mine), die(kind, theirs)
-    started = start_operation(verbs.read_filter({"job_id": [own.name, foreign.name]}), boss)
+    started = start_operation(JobFilter.read({"job_id": [own.name, foreign.name]}), boss)
     page = text(admin.client_of(boss), url("operation", "change", started.pk))
     assert with_words(own.name, page) == url("job", "change", own.pk)
     assert foreign.name in page
@@ -355,7 +355,7 @@ def test_an_operations_filter_leads_nobody_to_what_they_do_not_see(
 def test_who_has_left_an_organization_is_led_to_nothing_of_it(kind: JobType, mine: Organization) -> None:
     boss = make_user("boss", admin_of=[mine], permissions=VIEW, is_staff=True)
     job = die(kind, mine)
-    started = start_operation(JobFilter(organization_pk=(mine.pk,)), boss, try_first=True)
+    started = start_operation(JobFilter(organization=(mine.pk,)), boss, try_first=True)
     Operation.objects.update(first_job_id=job.pk)
     address, client = url("operation", "change", started.pk), admin.client_of(boss)
     page = text(client, address)

@@ -171,7 +171,7 @@ def test_who_left_is_told_no_new_name_of_the_organization_and_no_error_or_id_of_
     subtests: pytest.Subtests, boss: Client, kind: JobType, mine: Organization
 ) -> None:
     job = die(kind, mine)
-    operation = start(JobFilter(organization_pk=(mine.pk,)), User.objects.get(), try_first=True)
+    operation = start(JobFilter(organization=(mine.pk,)), User.objects.get(), try_first=True)
     work_off()
     end(raised(run(reread(job)), "Permanent", text="a secret"))
     work_off()
@@ -235,7 +235,7 @@ def test_operations_are_listed(root: Client, kind: JobType, mine: Organization) 
 @pytest.mark.parametrize("model", ["operation", "job", "failure", "monitor"])
 def test_the_organization_that_an_operation_is_about_is_named(root: Client, model: str) -> None:
     tenant = die(make_job_type(), make_organization(), "Down").organization
-    start(JobFilter(organization_pk=(tenant.pk,), status=(Status.DEAD_LETTER,)), None)
+    start(JobFilter(organization=(tenant.pk,), status=(Status.DEAD_LETTER,)), None)
     address = reverse("admin:django_jobs_monitor_changelist") if model == "monitor" else url(model, "changelist")
     assert tenant.name in text(root, address)
 

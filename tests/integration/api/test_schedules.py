@@ -219,6 +219,7 @@ def test_the_list_is_filtered(root: APIClient, kind: JobType, organization: Orga
         ({"is_enabled": "false"}, ["b"]),
         ({"is_enabled": "0"}, ["b"]),
         ({"is_enabled": "True"}, ["a"]),
+        ({"is_enabled": ""}, ["a", "b"]),
         ({"search": "LETT"}, ["b"]),
         ({"search": "%"}, []),
     ):
@@ -228,6 +229,7 @@ def test_the_list_is_filtered(root: APIClient, kind: JobType, organization: Orga
         {"nmae": "x"},
         {"search": "\x00"},
         {"limit": "x"},
+        {"is_enabled": "paused"},
         {"is_enabled": "unknown"},
         {"is_enabled": "\x00"},
     ):

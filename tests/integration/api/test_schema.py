@@ -139,7 +139,7 @@ def test_it_says_what_a_parameter_takes(schema: dict[str, Any]) -> None:
     def parameters(path: str, method: str = "get") -> dict[str, Any]:
         return {item["name"]: item for item in schema["paths"][path][method]["parameters"]}
 
-    words, numbers = parameters("/api/jobs/")["priority"]["schema"]["oneOf"]
+    words, numbers = parameters("/api/jobs/")["priority"]["schema"]["items"]["oneOf"]
     assert (sorted(words["enum"]), numbers["enum"]) == (["Critical", "High", "Low", "Normal"], [0, 1, 2, 3])
     after = parameters("/api/jobs/{job_id}/history/")["after"]["schema"]
     assert (after["type"], after["minimum"]) == ("integer", 0)

@@ -16,7 +16,7 @@ from tests.support.brokers import end, reread, returned, start
 from tests.support.commands import reason_of
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import dead, finish
-from tests.support.verbs import NAMES_OUTSIDE, JobsReplay, Refused, Scheduler, exit_codes
+from tests.support.verbs import GIVEN_TERMS, JobsReplay, Refused, Scheduler, exit_codes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -54,7 +54,7 @@ def test_each_option_narrows_or_slows_it(mails: JobType) -> None:
 
 
 def test_it_has_an_option_for_each_filter_of_rest() -> None:
-    assert {f"--{name.replace('_', '-')}" for name in NAMES_OUTSIDE} <= set(option_strings())
+    assert {f"--{name.replace('_', '-')}" for name in GIVEN_TERMS} <= set(option_strings())
 
 
 def option_strings() -> list[str]:

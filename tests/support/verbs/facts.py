@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.failures import TEXT as FAILURE_TEXT
     from django_jobs.engine.insight.inspection import PROBLEM
     from django_jobs.engine.insight.filter import TERMS as FILTER_TERMS
-    from django_jobs.engine.insight.filter import NAMES_OUTSIDE
+    from django_jobs.engine.insight.filter import GIVEN_TERMS
     from django_jobs.engine.insight.problems import JOBS_OF_LANE as NEGLECTED_JOBS_OF_LANE
     from django_jobs.engine.insight.problems import MAX_HOPPED as NEGLECTED_MAX_HOPPED
     from django_jobs.engine.timing import SEARCH_BOUND_SECONDS as NEWEST_JOBS_MAX_AGE

@@ -74,7 +74,7 @@ def test_a_group_tells_when_the_first_of_it_is_tried_again(kind: JobType, organi
 def test_they_are_narrowed_to_a_type_an_organization_and_a_status() -> None:
     one, other = (job_in(status) for status in ("Failed", "Dead Letter"))
     assert counts(groups(job_type=(one.job_type_id,))) == [(one.job_type_id, 1)]
-    assert counts(groups(organization_pk=(other.organization_id,))) == [(other.job_type_id, 1)]
+    assert counts(groups(organization=(other.organization_id,))) == [(other.job_type_id, 1)]
     assert counts(groups(status=(Status.DEAD_LETTER,))) == [(other.job_type_id, 1)]
     assert counts(groups(job_type=(one.job_type_id,), error_fingerprint="other")) == []
 

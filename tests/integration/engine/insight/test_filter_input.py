@@ -8,10 +8,10 @@ import pytest
 
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job, JobType, Organization
-from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.refusals import refused
+from tests.support.verbs import JobFilter
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -27,7 +27,7 @@ def mails() -> JobType:
 
 
 def test_from_outside_organizations_are_named_by_their_ids(mine: Organization) -> None:
-    assert verbs.read_filter({"organization": "ORG-MINE"}).organization_pk == (mine.pk,)
+    assert JobFilter.read({"organization": "ORG-MINE"}).organization == (mine.pk,)
 
 
 def test_another_tenants_organization_is_refused_like_an_unknown_one(mine: Organization) -> None:
@@ -35,7 +35,7 @@ def test_another_tenants_organization_is_refused_like_an_unknown_one(mine: Organ
     stranger = make_user(member_of=[theirs])
     for given in ("ORG-MINE", [theirs.name, "ORG-MINE"]):
         with refused(InvalidFilter, {"organization": ["unknown_organization"]}):
-            verbs.read_filter({"organization": given}, stranger)
+            JobFilter.read({"organization": given}, stranger)
 
 
 @pytest.mark.parametrize(
@@ -68,18 +68,18 @@ def test_another_tenants_organization_is_refused_like_an_unknown_one(mine: Organ
 )
 def test_what_is_forged_or_unknown_is_named(given: Any, name: str) -> None:
     with pytest.raises(InvalidFilter) as caught:
-        verbs.read_filter(given)
+        JobFilter.read(given)
     assert list(caught.value.errors) == [name]
 
 
 def test_a_text_that_is_searched_for_is_a_job_id_or_a_part_of_an_error(mails: JobType) -> None:
     job, dead = pending_job(job_type=mails), job_in("Dead Letter", job_type=mails)
     Job.objects.filter(pk=dead.pk).update(error_message="connection refused")
-    assert list(verbs.read_filter({"search": job.name}).rows()) == [job]
-    assert list(verbs.read_filter({"search": "refused"}).rows()) == [dead]
+    assert list(JobFilter.read({"search": job.name}).queryset()) == [job]
+    assert list(JobFilter.read({"search": "refused"}).queryset()) == [dead]
 
 
 def test_a_name_without_a_value_is_not_given(mails: JobType) -> None:
     given = {"job_type": mails.pk, "organization": None, "owner": None}
-    assert verbs.read_filter(given).as_json() == {"job_type": [mails.pk]}
-    assert verbs.read_filter({"error_fingerprint": ""}).as_json() == {"error_fingerprint": ""}
+    assert JobFilter.read(given).as_json() == {"job_type": [mails.pk]}
+    assert JobFilter.read({"error_fingerprint": ""}).as_json() == {"error_fingerprint": ""}

@@ -11,7 +11,6 @@ import pytest
 
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job, JobType, Organization
-from tests.support import verbs
 from tests.support.brokers import WORKER, job_in, pending_job, running_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.verbs import FILTER_TERMS, JobFilter
@@ -35,7 +34,7 @@ def test_what_is_stored_is_read_again(mine: Organization) -> None:
     filters = JobFilter(
         status=("Dead Letter", "Failed"),
         job_type=("mails",),
-        organization_pk=(mine.pk,),
+        organization=(mine.pk,),
         priority=(2,),
         owner="alice",
         job_id=((7, 2026),),
@@ -56,14 +55,14 @@ def test_what_is_stored_is_read_again(mine: Organization) -> None:
 def test_a_filter_that_finds_nothing_stays_one(mails: JobType) -> None:
     pending_job(job_type=mails)
     stored = JobFilter.from_json(JobFilter(job_id=()).as_json())
-    assert not stored.rows().exists()
+    assert not stored.queryset().exists()
 
 
 def test_an_error_that_begins_with_a_line_break_is_one(mails: JobType) -> None:
     job = job_in("Dead Letter", job_type=mails)
     Job.objects.filter(pk=job.pk).update(error_message="\nno such host")
-    assert [job.pk for job in JobFilter(has_error=True).rows()] == [job.pk]
-    assert not JobFilter(has_error=False).rows().exists()
+    assert [job.pk for job in JobFilter(has_error=True).queryset()] == [job.pk]
+    assert not JobFilter(has_error=False).queryset().exists()
 
 
 def test_what_another_release_stored_is_refused_and_not_left_out() -> None:
@@ -98,16 +97,16 @@ def test_where_the_policy_decides_job_by_job_only_system_admins_filter_by_parame
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
     pending_job(job_type=mails, organization=mine, parameters={"n": 17})
     filters = JobFilter(parameters=((("n",), "17"),))
-    assert not filters.rows(make_user(admin_of=[mine])).exists()
-    assert filters.rows(make_system_admin("root")).exists()
-    assert filters.rows().exists()
+    assert not filters.queryset(make_user(admin_of=[mine])).exists()
+    assert filters.queryset(make_system_admin("root")).exists()
+    assert filters.queryset().exists()
 
 
 def test_only_jobs_that_the_user_may_see_are_found(mine: Organization, mails: JobType) -> None:
     own, _foreign = pending_job(job_type=mails, organization=mine), pending_job(job_type=mails)
     member = make_user(member_of=[mine])
-    assert list(JobFilter(job_type=("mails",)).rows(member)) == [own]
-    assert list(JobFilter(all=True).rows(member)) == [own]
+    assert list(JobFilter(job_type=("mails",)).queryset(member)) == [own]
+    assert list(JobFilter(all=True).queryset(member)) == [own]
 
 
 def test_a_parameter_whose_values_are_hidden_finds_nothing(mine: Organization, mails: JobType, settings: Any) -> None:
@@ -115,15 +114,15 @@ def test_a_parameter_whose_values_are_hidden_finds_nothing(mine: Organization, m
     pending_job(job_type=mails, organization=mine, parameters={"token": "abc", "Token": "abc", "n": 17})
     member = make_user(member_of=[mine])
     for name in ("token", "Token"):
-        assert not verbs.read_filter({"parameters": f"{name}:abc"}, member).rows(member).exists()
-        assert verbs.read_filter({"parameters": f"{name}:abc"}).rows().exists()
-    assert verbs.read_filter({"parameters": {"n": 17}}, member).rows(member).exists()
+        assert not JobFilter.read({"parameters": f"{name}:abc"}, member).queryset(member).exists()
+        assert JobFilter.read({"parameters": f"{name}:abc"}).queryset().exists()
+    assert JobFilter.read({"parameters": {"n": 17}}, member).queryset(member).exists()
 
 
 def test_system_admins_alone_find_jobs_by_the_names_of_workers(mine: Organization) -> None:
     running_job(organization=mine)
     for user, found in ((make_user(admin_of=[mine]), False), (make_system_admin(), True), (None, True)):
-        assert verbs.read_filter({"worker": WORKER}, user).rows(user).exists() == found
+        assert JobFilter.read({"worker": WORKER}, user).queryset(user).exists() == found
 
 
 def test_an_object_with_a_hidden_value_cannot_be_guessed_as_a_whole(
@@ -136,8 +135,8 @@ def test_an_object_with_a_hidden_value_cannot_be_guessed_as_a_whole(
     for name, value in (("login", held), ("all", [held])):
         for text in (json.dumps(value), json.dumps(value, separators=(",", ":"))):
             for typed in (text, f'"{text}"'):
-                assert not verbs.read_filter({"parameters": {name: typed}}, member).rows(member).exists()
-    assert verbs.read_filter({"parameters": {"title": "[draft] {x}"}}, member).rows(member).exists()
+                assert not JobFilter.read({"parameters": {name: typed}}, member).queryset(member).exists()
+    assert JobFilter.read({"parameters": {"title": "[draft] {x}"}}, member).queryset(member).exists()
 
 
 def test_two_filters_name_what_both_name(mails: JobType) -> None:
