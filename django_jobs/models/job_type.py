@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -36,18 +35,18 @@ NEEDS_KEY: Final = say(
 )
 
 
-class _Check(NamedTuple):
-    """Tells what is wrong with one field, in words, by the fields that ``reads`` names."""
-
-    field: str
-    reads: tuple[str, ...]
-    problem: Callable[[Any], str | None]
-
-
 def job_type_problems(kind: Any) -> dict[str, str]:
     """Return what is wrong with a type that is to be saved, by field; nothing for what its row holds already."""
-    found = {check: text for check in _CHECKS if (text := check.problem(kind))}
-    return {check.field: text for check, text in found.items() if not _is_stored(kind, check.reads)}
+    key = kind.concurrency_key
+    problems = {
+        ("handler_method",): hooks.path_problem(kind.handler_method) if kind.handler_method else None,
+        ("pool",): pool_problem(kind.pool),
+        ("concurrency_key",): key_problem(key, hooks.parameter_names(kind.type_name)) if key else None,
+        ("max_starts_per_key", "concurrency_key"): (
+            NEEDS_KEY if kind.max_starts_per_key is not None and not key else None
+        ),
+    }
+    return {fields[0]: text for fields, text in problems.items() if text and not _is_stored(kind, fields)}
 
 
 def pool_problem(pool: str) -> str | None:
@@ -61,7 +60,7 @@ def pool_problem(pool: str) -> str | None:
 
 def key_problem(key: str, names: frozenset[str] | None) -> str | None:
     """Return that no parameter has the name of a concurrency key; ``names`` are those of all, None for any."""
-    if not key or names is None or key in names:
+    if names is None or key in names:
         return None
     if not names:
         return say(
@@ -76,26 +75,6 @@ def key_problem(key: str, names: frozenset[str] | None) -> str | None:
 def _is_stored(kind: Any, fields: tuple[str, ...]) -> bool:
     stored = type(kind)._default_manager.using(kind._state.db).filter(pk=kind.pk)
     return bool(stored.filter(**{name: getattr(kind, name) for name in fields}).exists())
-
-
-def _handler(kind: Any) -> str | None:
-    return hooks.path_problem(kind.handler_method) if kind.handler_method else None
-
-
-def _key(kind: Any) -> str | None:
-    return key_problem(kind.concurrency_key, hooks.parameter_names(kind.type_name)) if kind.concurrency_key else None
-
-
-def _starts_per_key(kind: Any) -> str | None:
-    return NEEDS_KEY if kind.max_starts_per_key is not None and not kind.concurrency_key else None
-
-
-_CHECKS: Final = (
-    _Check("handler_method", ("handler_method",), _handler),
-    _Check("pool", ("pool",), lambda kind: pool_problem(kind.pool)),
-    _Check("concurrency_key", ("concurrency_key",), _key),
-    _Check("max_starts_per_key", ("concurrency_key", "max_starts_per_key"), _starts_per_key),
-)
 
 
 # A kind of work: which handler runs it, with which defaults and limits.
