@@ -233,8 +233,7 @@ def _in_scope(rows: QuerySet[Any], organizations: Collection[Any] | None) -> Que
 
 def _sum(*parts: QuerySet[Any]) -> CappedCount:
     """Return how many rows there are in all, counted up to the bound, by one statement."""
-    count = sum(capped_counts(parts, MAX_COUNT))
-    return CappedCount(count=min(count, MAX_COUNT), is_cut=count > MAX_COUNT)
+    return CappedCount.up_to(MAX_COUNT, sum(capped_counts(parts, MAX_COUNT)))
 
 
 def _failures(_user: Any, organizations: Collection[Any] | None) -> CappedCount:

@@ -43,6 +43,7 @@ from django_jobs.admin.writing import (
     DurationField,
     badge,
     brief_duration,
+    colored,
     format_duration,
     format_number,
     format_percent,
@@ -388,7 +389,7 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
             words, name = (_("disabled"), "canceled")
         elif kind.is_paused:
             words, name = (_("paused"), "timed-out")
-        return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
+        return colored(words, name)
 
     @admin.display(description=gettext_lazy("handler"), ordering="handler_method")
     def handler(self, kind: JobType) -> SafeString | str:

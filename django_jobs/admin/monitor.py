@@ -21,16 +21,16 @@ from django_jobs.admin.monitor_numbers import (
     Now,
     Traffic,
     duration,
+    last_tick,
     percent,
     pool_rows,
+    process_rows,
     read_health,
     read_now,
     read_traffic,
-    scheduler_words,
     tenant_rows,
     time_rows,
     type_rows,
-    worker_rows,
 )
 from django_jobs.admin.pages import RETRYING, SeesJobs, is_system_admin, socket_url, view
 from django_jobs.admin.writing import CappedCount, format_number
@@ -147,16 +147,18 @@ class MonitorAdmin(SeesJobs):
             ],
             "depths": _depths(now),
             "times": time_rows(traffic),
-            "tenants": tenant_rows(request, links, now.tenants),
+            "tenants": tenant_rows(request, links, now),
             # Hosts and processes are shared by all tenants: they are for those who run the system.
             "is_system_admin": is_system_admin(request),
             "pools": pool_rows(links, now, health) if is_system_admin(request) else [],
-            "workers": worker_rows(links, health.workers[:WORKERS_SHOWN]) if is_system_admin(request) else [],
+            "workers": process_rows(links, health.workers[:WORKERS_SHOWN], now.moment)
+            if is_system_admin(request)
+            else [],
             "more_workers": CappedCount(
                 count=max(0, len(health.workers) - WORKERS_SHOWN), is_cut=health.has_more_workers
             ),
             "workers_url": links.list("worker"),
-            "scheduler": scheduler_words(health.leader),
+            "scheduler": (health.leader.holder or _("nobody"), last_tick(health.leader)),
             "scheduler_is_alive": health.leader.is_alive,
             "tickets": health.tickets,
         }

@@ -21,7 +21,7 @@ from django_jobs.admin import reasons
 from django_jobs.admin.bar import Links, OpenPages, Range
 from django_jobs.admin.charts import Chart, Series, draw_spark
 from django_jobs.admin.pages import Notice
-from django_jobs.admin.writing import NOTHING, CappedCount, ago, brief_duration, format_number, format_percent, line
+from django_jobs.admin.writing import NOTHING, CappedCount, brief_duration, format_number, format_percent, line
 from django_jobs.engine import timing
 from django_jobs.engine.access import may_start
 from django_jobs.engine.insight import metrics
@@ -156,11 +156,10 @@ def _read_tickets() -> int | None:
         return None
 
 
-def scheduler_words(found: Leader) -> tuple[str, Any]:
-    """Return who leads and how long ago it ticked, in words."""
+def last_tick(found: Leader) -> str:
+    """Return how long ago the scheduler ticked, in words."""
     since = found.seconds_since_tick
-    ago = _("never") if since is None else _("%(duration)s ago") % {"duration": brief_duration(since)}
-    return found.holder or _("nobody"), ago
+    return _("never") if since is None else _("%(duration)s ago") % {"duration": brief_duration(since)}
 
 
 # What waits and runs now, counted up to a bound.
@@ -171,16 +170,8 @@ BOUND: Final = 10_000
 MAX_ORGANIZATIONS: Final = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tenant:
-    """What one organization has waiting and running. ``share`` is its part of all that runs."""
-
-    organization: Any
-    name: str
-    is_active: bool
-    waiting: CappedCount
-    running: int
-    share: float
+#: By the key of an organization: what it has waiting and running.
+Load = dict[Any, tuple[CappedCount, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +180,7 @@ class Now:
 
     ``blocked`` jobs wait for other jobs and are in no queue. ``depths`` are by priority, the most urgent first.
     ``running_by`` counts what runs by worker, and ``in_flight`` what is queued or runs by job type and status. If
-    ``waiting`` was cut, ``oldest_seconds`` is a lower bound.
+    ``waiting`` was cut, ``oldest_seconds`` is a lower bound. ``busiest`` are the organizations with the most jobs.
     """
 
     moment: dt.datetime
@@ -202,7 +193,7 @@ class Now:
     dead: CappedCount
     oldest_seconds: float | None
     depths: list[tuple[Priority, CappedCount]]
-    tenants: list[Tenant]
+    busiest: Load
     is_empty: bool
 
 
@@ -232,7 +223,7 @@ def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
         dead=dead,
         oldest_seconds=None if oldest is None else max(0.0, (moment - oldest).total_seconds()),
         depths=depths,
-        tenants=_read_tenants(scope, flight),
+        busiest=_read_busiest(scope, flight),
         is_empty=not (waiting_count or flight.running or held.count or dead.count or scope.exists()),
     )
 
@@ -272,31 +263,18 @@ def _read_in_flight(scope: QuerySet[Job]) -> Iterable[tuple[Any, ...]]:
 
 
 def _bounded(rows: QuerySet[Job]) -> CappedCount:
-    count = rows[: BOUND + 1].count()
-    return CappedCount(count=min(count, BOUND), is_cut=count > BOUND)
+    return CappedCount.up_to(BOUND, rows[: BOUND + 1].count())
 
 
-def _read_tenants(scope: QuerySet[Job], flight: _Flight) -> list[Tenant]:
+def _read_busiest(scope: QuerySet[Job], flight: _Flight) -> Load:
     """Return the organizations with the most running and waiting jobs."""
     rows = store().waiting_in_order(scope).values_list("organization_id")[: BOUND + 1]
     found = [pk for (pk,) in store().read_in_order(rows)]
     backlog = Counter(found) + flight.queued
     load = backlog + flight.running
     busiest = sorted(load, key=lambda pk: (-load[pk], str(pk)))[:MAX_ORGANIZATIONS]
-    tenants = database.rows(get_organization_model()).in_bulk(busiest)
     is_cut = len(found) > BOUND
-    return [_tenant(pk, tenants.get(pk), backlog[pk], flight.running, is_cut=is_cut) for pk in busiest]
-
-
-def _tenant(pk: Any, row: Any, waiting_count: int, running: Counter[Any], *, is_cut: bool) -> Tenant:
-    return Tenant(
-        organization=row,
-        name=str(row) if row is not None else _("%(organization)s, which is gone") % {"organization": pk},
-        is_active=row is not None and may_start(row),
-        waiting=CappedCount(count=waiting_count, is_cut=is_cut),
-        running=running[pk],
-        share=running[pk] / running.total() if running.total() else 0.0,
-    )
+    return {pk: (CappedCount(count=backlog[pk], is_cut=is_cut), flight.running[pk]) for pk in busiest}
 
 
 # The monitor's table of pools, and which of them a worker serves. Both are for where there are several pools.
@@ -340,7 +318,7 @@ def pool_rows(links: Links, now: Now, health: Health) -> list[PoolRow]:
                 name=name,
                 types=format_number(len(types[name])),
                 types_url=links.list("jobtype", pool=name),
-                waiting=CappedCount(count=min(due, BOUND), is_cut=due > BOUND),
+                waiting=CappedCount.up_to(BOUND, due),
                 queued=_in_flight(now, types[name], Status.QUEUED),
                 running=_in_flight(now, types[name], Status.RUNNING),
                 workers=CappedCount(count=len(slots), is_cut=health.has_more_workers),
@@ -419,16 +397,18 @@ class TenantRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerRow:
-    """One worker process' line."""
+class ProcessRow:
+    """One worker process. Each job has its id, the address of its page, its type, and for how long it has run."""
 
     name: Any
+    pid: int
     slots: int
     serves: Any
+    memory: str
     beat: str
     is_alive: bool
     is_quiet: bool
-    jobs: list[tuple[str, str, Any, Any]]
+    jobs: list[tuple[str, str, Any, str]]
     more: int
 
 
@@ -530,50 +510,59 @@ def _state(kind: JobType | None, item: TypeTraffic, held: str | None, *, is_fail
     return format_html('<span class="djobs-badge djobs-{}" data-code="{}">{}</span>', name, code, words)
 
 
-def tenant_rows(request: HttpRequest, links: Links, tenants: Collection[Tenant]) -> list[TenantRow]:
+def tenant_rows(request: HttpRequest, links: Links, now: Now) -> list[TenantRow]:
     """Return the lines of the organizations. Only who may see organizations gets links to them."""
-    pks = [item.organization.pk for item in tenants if item.organization is not None]
-    pages = OpenPages(request, links.site).organizations(pks)
-    return [_tenant_row(links, item, pages) for item in tenants]
+    tenants = database.rows(get_organization_model()).in_bulk(now.busiest)
+    pages = OpenPages(request, links.site).organizations(tenants)
+    rows = []
+    for pk, (waiting, running) in now.busiest.items():
+        tenant, share = tenants.get(pk), running / now.running if now.running else 0.0
+        name = _("%(organization)s, which is gone") % {"organization": pk} if tenant is None else str(tenant)
+        rows.append(
+            TenantRow(
+                name=line(name, 60),
+                url=pages.get(pk, ""),
+                jobs_url="" if tenant is None else links.jobs(organization=pk),
+                is_active=tenant is None or may_start(tenant),
+                waiting=waiting,
+                running=format_number(running),
+                share=share,
+                percent=percent(share),
+            )
+        )
+    return rows
 
 
-def _tenant_row(links: Links, item: Tenant, pages: Mapping[Any, str]) -> TenantRow:
-    is_there = item.organization is not None
-    return TenantRow(
-        name=line(item.name, 60),
-        url=pages.get(item.organization.pk, "") if is_there else "",
-        jobs_url=links.jobs(organization=item.organization.pk) if is_there else "",
-        is_active=item.is_active or not is_there,
-        waiting=item.waiting,
-        running=format_number(item.running),
-        share=item.share,
-        percent=percent(item.share),
-    )
-
-
-def worker_rows(links: Links, workers: Collection[WorkerLoad]) -> list[WorkerRow]:
-    """Return the lines of the worker processes."""
+def process_rows(links: Links, loads: Iterable[WorkerLoad], now: dt.datetime) -> list[ProcessRow]:
+    """Return the lines of worker processes."""
     return [
-        WorkerRow(
-            name=line(item.worker.name, 60),
-            slots=item.worker.slots,
-            serves=served_in_words(item.worker.queues),
-            beat=brief_duration(item.seconds_since_beat),
-            is_alive=item.is_alive,
-            is_quiet=item.worker.quiet_since is not None,
+        ProcessRow(
+            name=line(load.worker.name, 60),
+            pid=load.worker.pid,
+            slots=load.worker.slots,
+            serves=served_in_words(load.worker.queues),
+            memory=megabytes(load.worker.memory),
+            beat=brief_duration(load.seconds_since_beat),
+            is_alive=load.is_alive,
+            is_quiet=load.worker.quiet_since is not None,
             jobs=[
                 (
                     job.name,
                     links.change("job", job.pk),
                     line(job.job_type_id, 40),
-                    ago(job.started_at) if job.started_at else "",
+                    brief_duration((now - job.started_at).total_seconds()) if job.started_at else "",
                 )
-                for job in item.jobs
+                for job in load.jobs
             ],
-            more=item.more,
+            more=load.more,
         )
-        for item in workers
+        for load in loads
     ]
+
+
+def megabytes(memory: int | None) -> str:
+    """Return an amount of memory for people; empty where it is not known."""
+    return _("%(megabytes)d MB") % {"megabytes": memory} if memory else ""
 
 
 # What happened lately, read from the activity rows, so that it costs the same however many jobs there are.

@@ -27,7 +27,7 @@ from django_jobs.admin import bar
 from django_jobs.admin.bar import Links, OpenPages
 from django_jobs.admin.jobs import filter_of
 from django_jobs.admin.pages import DeclaredList, News, Notice, OwnPages, SeesJobs, keys_of, sentence, view
-from django_jobs.admin.writing import brief_duration, format_exact, format_number, line, linked, moment
+from django_jobs.admin.writing import brief_duration, colored, format_exact, format_number, line, linked, moment
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import JOB_ACTS, Action
@@ -612,9 +612,7 @@ def title_of(operation: Operation) -> str:
 
 def state_badge(operation: Operation) -> SafeString:
     """Return an operation's state as a colored word."""
-    return format_html(
-        '<span class="djobs-badge djobs-{}">{}</span>', COLORS[operation.state], operation.get_state_display()
-    )
+    return colored(operation.get_state_display(), COLORS[operation.state])
 
 
 def amount_words(operation: Operation) -> str:

@@ -30,7 +30,7 @@ from django_jobs.admin.pages import (
     sees_jobs,
     view,
 )
-from django_jobs.admin.writing import CappedCount, format_number, line, linked, status_word
+from django_jobs.admin.writing import CappedCount, colored, format_number, line, linked, status_word
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, jobs_settings, organization_model_name
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.control import switches
@@ -105,7 +105,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
             if organization.is_active
             else (_("suspended"), "timed-out")
         )
-        return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
+        return colored(words, name)
 
     @admin.display(description=gettext_lazy("backlog"))
     def backlog(self, organization: Any) -> str:
@@ -231,9 +231,9 @@ def read_load(organization_pk: Any) -> Load:
     rows = jobs().filter(organization_id=organization_pk, status__in=sorted(IN_FLIGHT))
     counted = dict(rows.values_list("status").annotate(count=Count("pk")))
     failed = [jobs().filter(organization_id=organization_pk, status__in=sorted(group)) for group in FAILED]
-    retrying, dead = map(_capped, capped_counts(failed, MAX_COUNT))
+    retrying, dead = (CappedCount.up_to(MAX_COUNT, found) for found in capped_counts(failed, MAX_COUNT))
     return Load(
-        waiting=_capped(count),
+        waiting=CappedCount.up_to(MAX_COUNT, count),
         retrying=retrying,
         dead=dead,
         queued=counted.get(str(Status.QUEUED), 0),
@@ -241,10 +241,6 @@ def read_load(organization_pk: Any) -> Load:
         most_in_flight=default_limit(),
         most_waiting=jobs_settings.MAX_BACKLOG_PER_ORGANIZATION,
     )
-
-
-def _capped(count: int) -> CappedCount:
-    return CappedCount(count=min(count, MAX_COUNT), is_cut=count > MAX_COUNT)
 
 
 def load_rows(load: Load, address_of: Callable[[str], str] = lambda _status: "") -> list[tuple[str, SafeString]]:

@@ -46,6 +46,7 @@ from django_jobs.admin.writing import (
     ago,
     as_json,
     brief_duration,
+    colored,
     format_number,
     line,
     linked,
@@ -457,13 +458,13 @@ def state_of(schedule: Schedule) -> tuple[str, str]:
 def state_badge(schedule: Schedule) -> SafeString:
     """Return the state as a colored word."""
     words, name = state_of(schedule)
-    return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
+    return colored(words, name)
 
 
 def outcome_badge(firing: ScheduleFiring) -> SafeString:
     """Return the outcome of a firing as a colored word."""
     outcome = Outcome(firing.outcome)
-    return format_html('<span class="djobs-badge djobs-{}">{}</span>', COLORS[outcome], WORDS[outcome])
+    return colored(WORDS[outcome], COLORS[outcome])
 
 
 def job_link(pages: OpenPages, firing: ScheduleFiring, name: str | None) -> SafeString:

@@ -20,9 +20,17 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_jobs import pools
 from django_jobs.admin import bar
 from django_jobs.admin.bar import Links
-from django_jobs.admin.monitor_numbers import WorkerLoad, read_workers, served_in_words
+from django_jobs.admin.monitor_numbers import (
+    ProcessRow,
+    WorkerLoad,
+    last_tick,
+    megabytes,
+    process_rows,
+    read_workers,
+    served_in_words,
+)
 from django_jobs.admin.pages import News, SeesJobs, is_system_admin, sentence, view
-from django_jobs.admin.writing import ago, brief_duration, line, zone_of
+from django_jobs.admin.writing import ago, brief_duration, zone_of
 from django_jobs.engine.control import switches
 from django_jobs.engine.control.switches import Order
 from django_jobs.engine.insight.inspection import Leader, jobs, leader
@@ -107,21 +115,6 @@ NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessRow:
-    """One worker process. Each job has its id, the address of its page, its type, and for how long it has run."""
-
-    name: Any
-    pid: int
-    slots: int
-    memory: str
-    beat: str
-    is_alive: bool
-    is_quiet: bool
-    jobs: list[tuple[str, str, Any, str]]
-    more: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorRow:
     """One supervisor. ``buttons`` are verbs, their words and addresses; ``key`` is empty if it cannot be ordered."""
 
@@ -164,13 +157,12 @@ def read_fleet(links: Links, now: dt.datetime) -> Fleet:
     rows = [_supervisor(links, list(group), orders, now) for _key, group in groupby(groups, key=_group_of)]
     known = {load.worker.supervisor for load in loads}
     found = leader(now)
-    since = found.seconds_since_tick
     return Fleet(
         supervisors=rows,
         has_more=has_more,
         gone=[_farewell(order) for order in orders.values() if order.pk not in known][:GONE_SHOWN],
         leader=found,
-        leader_tick=_("never") if since is None else _("%(duration)s ago") % {"duration": brief_duration(since)},
+        leader_tick=last_tick(found),
         plain=_plain(),
         running=sum(row.running for row in rows),
         slots=sum(row.slots for row in rows),
@@ -214,10 +206,10 @@ def _supervisor(
         started=ago(min(worker.started_at for worker in workers)),
         serves=served_in_words(",".join(sorted({name for worker in workers for name in worker.queues.split(",")}))),
         release=listed(sorted({worker.release for worker in workers if worker.release})),
-        memory=_megabytes(memory),
+        memory=megabytes(memory),
         slots=sum(load.worker.slots for load in loads if load.is_alive),
         running=sum(len(load.jobs) + load.more for load in loads),
-        processes=[_process(links, load, now) for load in loads],
+        processes=process_rows(links, loads, now),
         buttons=_buttons(links, first.supervisor, state),
     )
 
@@ -226,32 +218,6 @@ def _title(hostname: str, pid: int | None) -> str:
     if pid is None:
         return hostname
     return _("%(host)s, process %(pid)d") % {"host": hostname, "pid": pid}
-
-
-def _megabytes(memory: int | None) -> str:
-    return _("%(megabytes)d MB") % {"megabytes": memory} if memory else ""
-
-
-def _process(links: Links, load: WorkerLoad, now: dt.datetime) -> ProcessRow:
-    return ProcessRow(
-        name=line(load.worker.name, 60),
-        pid=load.worker.pid,
-        slots=load.worker.slots,
-        memory=_megabytes(load.worker.memory),
-        beat=brief_duration(load.seconds_since_beat),
-        is_alive=load.is_alive,
-        is_quiet=load.worker.quiet_since is not None,
-        jobs=[
-            (
-                job.name,
-                links.change("job", job.pk),
-                line(job.job_type_id, 40),
-                brief_duration((now - job.started_at).total_seconds()) if job.started_at else "",
-            )
-            for job in load.jobs
-        ],
-        more=load.more,
-    )
 
 
 def _buttons(links: Links, supervisor: str, state: State) -> list[tuple[str, str, str]]:

@@ -44,9 +44,14 @@ ARROW: Final = mark_safe('<span class="djobs-arrow">→</span>')
 ALL: Final = "all"
 
 
+def colored(words: Any, color: str) -> SafeString:
+    """Return words in the color of a status, such as ``dead-letter``."""
+    return format_html('<span class="djobs-badge djobs-{}">{}</span>', color, words)
+
+
 def badge(status: str) -> SafeString:
     """Return a status as a colored word."""
-    return format_html('<span class="djobs-badge {}">{}</span>', slug(status), status_word(status))
+    return colored(status_word(status), slug(status).removeprefix("djobs-"))
 
 
 def status_word(status: str) -> str:
@@ -66,9 +71,7 @@ STATE_COLORS: Final = {
 
 def state_badge(state: str) -> SafeString:
     """Return the state of a batch as a colored word."""
-    return format_html(
-        '<span class="djobs-badge {}">{}</span>', slug(STATE_COLORS[BatchState(state)]), BatchState(state).label
-    )
+    return colored(BatchState(state).label, slug(STATE_COLORS[BatchState(state)]).removeprefix("djobs-"))
 
 
 def type_title(kind: JobType) -> str:
@@ -260,6 +263,11 @@ class CappedCount:
 
     count: int
     is_cut: bool = False
+
+    @classmethod
+    def up_to(cls, bound: int, counted: int) -> CappedCount:
+        """Return what was counted, one further than the bound at most."""
+        return cls(count=min(counted, bound), is_cut=counted > bound)
 
     def __str__(self) -> str:
         if self.is_cut and not self.count:
