@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Collection
@@ -34,6 +35,7 @@ from django_jobs.admin.pages import (
     tenant,
     view,
 )
+from django_jobs.admin.reasons import MORE, notice
 from django_jobs.admin.writing import (
     NOTHING,
     ago,
@@ -52,7 +54,7 @@ from django_jobs.admin.writing import (
 from django_jobs.engine import organizations
 from django_jobs.engine.batches import describe_batches, up_to_date
 from django_jobs.engine.control import batches
-from django_jobs.engine.insight.problems import is_tried_again, reason_of, troubled_batches
+from django_jobs.engine.insight.problems import trouble, troubled_batches
 from django_jobs.engine.insight.search import oldest_key
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.organizations import is_gone
@@ -219,7 +221,7 @@ class BatchActions(OwnPages):
             text %= {"count": format_number(changed.refused)}
             self.message_user(request, text, messages.WARNING, extra_tags="refused_by_policy")
         if changed.fault and changed.completed_at is not None:
-            text = _("Not submitted yet: %(reason)s") % {"reason": reason_of(changed.fault)}
+            text = _("Not submitted yet: %(reason)s") % {"reason": changed.fault}
             self.message_user(request, text, messages.WARNING, extra_tags="not_submitted")
         else:
             self.message_user(request, act.past, extra_tags=act.code)
@@ -709,25 +711,14 @@ def notices_of(batch: Any) -> list[Notice]:
 def _missing(batch: Any) -> list[Notice]:
     if not batch.fault or batch.completed_at is None:
         return []
-    reason = reason_of(batch.fault)
-    can_submit = ACTIONS["follow-up"].fits(batch)
-    if is_tried_again(batch.fault):
-        text = _("What should follow this batch waits, and is tried again every few seconds. %(reason)s")
-        advice = _("Mend the cause; “Submit what follows” tries it at once.") if can_submit else _("Mend the cause.")
-        return [Notice(level="warning", code="follow_up_waits", text=text % {"reason": reason}, advice=advice)]
-    text = _("What should follow this batch was not submitted. %(reason)s")
-    advice = _("Mend the cause, then press “Submit what follows”.") if can_submit else _("Mend the cause.")
-    return [Notice(level="error", code="follow_up_missing", text=text % {"reason": reason}, advice=advice)]
+    found = notice(
+        trouble(batch), level="warning" if batch.is_fault_passing else "error", facts={"reason": batch.fault}
+    )
+    return [found if ACTIONS["follow-up"].fits(batch) else dataclasses.replace(found, advice="")]
 
 
 def _expired(batch: Any) -> list[Notice]:
-    if batch.expired_at is None:
-        return []
-    text = _("Nobody closed this batch in time, so it was closed, and it counts as failed.")
-    advice = _(
-        "Have the code that makes it close it: “with create_batch(…) as batch:” does, also where the block raises."
-    )
-    return [Notice(level="warning", code="expired", text=text, advice=advice)]
+    return [notice("expired")] if batch.expired_at is not None else []
 
 
 def _failed(batch: Any) -> list[Notice]:
@@ -769,19 +760,11 @@ def monitor_notices(moment: dt.datetime, organizations: Collection[Any] | None, 
     """Return a notice for each batch of these tenants that expired or lacks its follow-up since a day ago."""
     found, has_more = troubled_batches(moment, organizations)
     notices = [_troubled(batch, links) for batch in found]
-    if not has_more:
-        return notices
-    return [*notices, Notice(level="warning", code="more_batches", text=_("There are more such batches."))]
+    return [*notices, Notice(level="warning", code="more_batches", text=str(MORE))] if has_more else notices
 
 
 def _troubled(batch: Any, links: Links) -> Notice:
-    code, text = "expired", _("%(batch)s: nobody closed it in time, and so it counts as failed.")
-    if is_tried_again(batch.fault):
-        code, text = "follow_up_waits", _("%(batch)s: what should follow it waits (%(reason)s).")
-    elif batch.fault:
-        code, text = "follow_up_missing", _("%(batch)s: what should follow it was not submitted (%(reason)s).")
-    text %= {"batch": batch, "reason": reason_of(batch.fault).rstrip(".")}
-    return Notice(level="warning", code=code, text=text, links=_link(links, batch.pk))
+    return notice(trouble(batch), subject=str(batch), facts={"reason": batch.fault}, links=_link(links, batch.pk))
 
 
 def _link(links: Links, pk: int) -> tuple[tuple[str, str], ...]:

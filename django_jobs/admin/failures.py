@@ -57,6 +57,7 @@ from django_jobs.engine.insight.failures import (
 )
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.insight.inspection import held_types, is_held
+from django_jobs.engine.insight.reasons import REASONS
 from django_jobs.engine.organizations import read_tenants
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation, InvalidTransition
@@ -665,7 +666,7 @@ class RowMaker:
             kind_url=self._pages.job_type(kind),
             is_gone=kind is None,
             is_paused=kind is not None and kind.is_paused,
-            held=str(reasons.WILL_WAIT.get(reason, "")),
+            held=str(REASONS[reason].long) if reason else "",
             held_code=reason,
             release=reasons.button_for(self._request, self._links, reason, group.job_type, here),
             **_told(newest, self._errors.get(newest.pk)),

@@ -35,7 +35,7 @@ from django_jobs.admin.pages import (
     is_system_admin,
     view,
 )
-from django_jobs.admin.reasons import alone, cut, key_words, notice_of, waiting_count
+from django_jobs.admin.reasons import cut, key_words, notice_of
 from django_jobs.admin.writing import (
     HELP,
     NOTHING,
@@ -121,8 +121,8 @@ class BreakerPage(OwnPages):
         if found:
             context |= {
                 "breaker": found[0],
-                "alone": alone(found[0]),
-                "waiting": waiting_count(found[0]),
+                "organization": found[0].organization,
+                "waiting": found[0].waiting_words,
                 "error": cut(found[0].error_message),
             }
         return self.page(request, "jobtype/close_breaker.html", title, title, **context)

@@ -108,7 +108,6 @@ class MonitorAdmin(SeesJobs):
             moment,
             alarms.leader,
             is_empty=now.is_empty,
-            waiting=now.waiting.count,
             running_by=now.running_by,
             types=known,
         )

@@ -93,7 +93,6 @@ def read_health(
     found: Leader,
     *,
     is_empty: bool,
-    waiting: int,
     running_by: Mapping[str, int],
     types: Collection[str] | None,
 ) -> Health:
@@ -106,7 +105,7 @@ def read_health(
     tickets = _read_tickets()
     told = [
         *reasons.about_broker(tickets),
-        *reasons.about_workers(alive, waiting),
+        *reasons.about_workers(alive),
         *reasons.about_pools(alive, types),
         *(reasons.about_set_aside() if types is None and tickets is not None else []),
         *reasons.about_charts(is_empty=is_empty),

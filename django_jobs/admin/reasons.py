@@ -5,37 +5,38 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from django.http import HttpRequest
 from django.middleware.csrf import get_token
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from django_jobs import pools
 from django_jobs.admin.bar import Links
 from django_jobs.admin.jobs import type_of
 from django_jobs.admin.pages import Button, Notice, is_system_admin
-from django_jobs.admin.writing import NOTHING, CappedCount, brief_duration, format_duration, format_number, line
+from django_jobs.admin.writing import NOTHING, brief_duration, format_duration, format_number, line
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.alerts.rules import BREAKER_OPEN, NO_WORKER
 from django_jobs.engine.dispatch.window import live_workers
+from django_jobs.engine.insight import reasons
 from django_jobs.engine.insight.inspection import (
     MAX_ERROR,
-    MAX_WAITING,
     PROBLEM,
-    Finding,
     OpenBreaker,
     count_waiting,
     held_types,
     is_held,
     read_in_use,
 )
-from django_jobs.engine.insight.problems import examine_pools, unserved, why_unserved
+from django_jobs.engine.insight.problems import examine_pools, why_unserved
+from django_jobs.engine.insight.reasons import HOLDING, REASONS
 from django_jobs.engine.insight.rollups import LEASE, rollups_behind
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.job_types import handlers
@@ -46,7 +47,7 @@ from django_jobs.engine.store.values import Lane
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, JobType, Worker
 from django_jobs.statuses import BreakerState
-from django_jobs.texts import listed, translated
+from django_jobs.texts import listed
 
 # What the monitor says where scheduler, workers, broker or charts are not as they should be, and what to do then.
 
@@ -57,13 +58,23 @@ PAUSED_SHOWN: Final = 5
 LATE_EVENTS: Final = 100_000
 
 
+def notice(
+    code: str,
+    *,
+    subject: str = "",
+    level: str = "warning",
+    facts: Mapping[str, Any] = MappingProxyType({}),
+    **more: Any,
+) -> Notice:
+    """Return what is so with a subject, and what to do, as a notice."""
+    told = reasons.told(code, facts)
+    text = f"{subject}: {told}" if subject else told
+    return Notice(level=level, code=code, text=text, advice=reasons.advice_on(code, facts), **more)
+
+
 def about_broker(tickets: int | None) -> list[Notice]:
     """Return a notice if the broker did not tell how many ``tickets`` it holds."""
-    if tickets is not None:
-        return []
-    text = _("Redis cannot be reached. Jobs are still accepted and wait in the database; none starts until it is back.")
-    advice = _("Start Redis, or correct the URL in RQ_QUEUES.")
-    return [Notice(level="warning", code="broker_unavailable", text=text, advice=advice)]
+    return [notice("broker_unavailable")] if tickets is None else []
 
 
 def about_set_aside() -> list[Notice]:
@@ -72,48 +83,21 @@ def about_set_aside() -> list[Notice]:
         aside = get_broker().set_aside()
     except BrokerUnavailable:
         return []
-    if not aside.count:
-        return []
-    text = ngettext(
-        "Set aside from our queues, and not run: %(count)s entry that is no ticket.",
-        "Set aside from our queues, and not run: %(count)s entries that are no tickets.",
-        aside.count,
-    ) % {"count": CappedCount(count=aside.count, is_cut=aside.is_capped)}
-    advice = _(
-        "Give RQ jobs of yours queues of their own, and see who may write to Redis. “manage.py jobs_check” names the "
-        "newest; “Entries that are not ours” in docs/operations.md says how to look at them and forget them."
-    )
-    return [Notice(level="warning", code="set_aside", text=text, advice=advice)]
+    return [notice("foreign_jobs", facts={"count": str(aside)})] if aside.count else []
 
 
-def about_workers(alive: Sequence[Worker], waiting: int) -> list[Notice]:
-    """Return a notice if no worker is alive; ``waiting`` is how many jobs wait."""
-    if alive:
-        return []
-    text = _("No worker is alive: what is submitted waits.")
-    if waiting:
-        text = _("No worker is alive: nothing runs, and jobs wait.")
-    advice = _("Start “manage.py jobs_worker”, and look at its log if it ends.")
+def about_workers(alive: Sequence[Worker]) -> list[Notice]:
+    """Return a notice if no worker is alive."""
     # An alarm of another pool alone does not tell that nothing at all runs.
-    alarm = f"{NO_WORKER}:{DEFAULT_POOL}"
-    return [Notice(level="warning", code="no_worker", alarm=alarm, text=text, advice=advice)]
+    return [] if alive else [notice("no_worker", alarm=f"{NO_WORKER}:{DEFAULT_POOL}")]
 
 
 def about_pools(alive: Sequence[Worker], types: Collection[str] | None) -> list[Notice]:
     """Return a notice for each pool whose jobs wait in vain, as `jobs_check` finds them."""
-    found = [(item, item.subject.removeprefix("pool ")) for item in examine_pools(alive, types)]
+    found = [(item.code, item.facts) for item in examine_pools(alive, types) if item.level == PROBLEM]
     return [
-        Notice(level="warning", code=item.code, alarm=f"{NO_WORKER}:{pool}", text=pool_in_words(pool, item))
-        for item, pool in found
-        if item.level == PROBLEM
+        notice(code, subject=facts["pool"], facts=facts, alarm=f"{NO_WORKER}:{facts['pool']}") for code, facts in found
     ]
-
-
-def pool_in_words(pool: str, found: Finding) -> str:
-    """Return what is wrong with a pool, as a finding of `jobs_check` says it, in the active language."""
-    told = re.sub("`([^`]*)`", r"“\1”", translated(found.text))
-    # Translators: a pool, and what is wrong with it.
-    return _("Pool %(pool)s: %(problem)s") % {"pool": pool, "problem": told}
 
 
 def about_charts(*, is_empty: bool) -> list[Notice]:
@@ -123,20 +107,8 @@ def about_charts(*, is_empty: bool) -> list[Notice]:
     if is_empty:
         return []
     if lease is None or not lease.state.get("done"):
-        text = _(
-            "Nothing is counted yet: the charts and the table of job types stay empty until the scheduler has done it."
-        )
-        advice = _("That takes some seconds once a scheduler runs.")
-        return [Notice(level="warning", code="nothing_counted", text=text, advice=advice)]
-    if count > LATE_EVENTS:
-        text = ngettext(
-            "The charts are late: %(count)s event is still to be counted. What waits and runs is up to date.",
-            "The charts are late: %(count)s events are still to be counted. What waits and runs is up to date.",
-            count,
-        ) % {"count": format_number(count)}
-        advice = _("The scheduler catches up by itself; a transaction that stays open for long can hold it up.")
-        return [Notice(level="warning", code="counts_late", text=text, advice=advice)]
-    return []
+        return [notice("nothing_counted")]
+    return [notice("counts_late", facts={"events": count})] if count > LATE_EVENTS else []
 
 
 def about_types(types: Collection[str] | None) -> list[Notice]:
@@ -145,25 +117,17 @@ def about_types(types: Collection[str] | None) -> list[Notice]:
     if types is not None:
         rows = rows.filter(pk__in=list(types))
     names = list(rows.values_list("pk", flat=True)[: PAUSED_SHOWN + 1])
-    if not names:
-        return []
-    text = ngettext(
-        "Paused on purpose: %(types)s. Their jobs wait until the type is resumed.",
-        "Paused on purpose: %(types)s. Their jobs wait until the type is resumed.",
-        len(names),
-    )
-    if len(names) > PAUSED_SHOWN:
-        text = _("Paused on purpose: %(types)s and others. Their jobs wait until the type is resumed.")
-    text %= {"types": listed(names[:PAUSED_SHOWN])}
-    return [Notice(level="warning", code="types_paused", text=text)]
+    shown = [*names[:PAUSED_SHOWN], *(["…"] if len(names) > PAUSED_SHOWN else [])]
+    return [notice("type_paused", subject=listed(shown))] if names else []
 
 
-# Breakers that hold the jobs of their types, in words that say what to do: on the monitor, and on a type's page.
+# Breakers that hold the jobs of their types: on the monitor, and on a type's page.
 
 
 #: Breakers that the monitor tells one by one.
 SHOWN: Final = 5
 CLOSE: Final = gettext_lazy("Close now")
+MORE: Final = gettext_lazy("There are more; “manage.py jobs_check” names them.")
 
 
 def monitor_notices(
@@ -175,115 +139,53 @@ def monitor_notices(
     """
     shown = found[:SHOWN]
     notices = [_with_pages(item, moment, links) if is_system_admin else _plain(item) for item in shown]
-    if len(found) <= SHOWN:
-        return notices
-    more = _("There are more types that are held; “manage.py jobs_check” names them all.")
-    return [*notices, Notice(level="warning", code="more_breakers", text=more)]
+    if len(found) > SHOWN:
+        notices.append(Notice(level="warning", code="more_breakers", text=str(MORE)))
+    return notices
 
 
 def _with_pages(item: OpenBreaker, moment: dt.datetime, links: Links) -> Notice:
     counted = dataclasses.replace(item, waiting=count_waiting(item))
-    notice = notice_of(counted, moment, links.page("jobtype_close_breaker", item.job_type))
-    return dataclasses.replace(notice, links=((item.job_type, links.change("jobtype", item.job_type)),))
+    found = notice_of(counted, moment, links.page("jobtype_close_breaker", item.job_type))
+    return dataclasses.replace(found, links=((item.job_type, links.change("jobtype", item.job_type)),))
 
 
 def notice_of(item: OpenBreaker, moment: dt.datetime, close_url: str) -> Notice:
     """Return what system admins should know of a breaker, with a button for the page that closes it."""
-    buttons = ((str(CLOSE), close_url),) if close_url else ()
-    if item.state == BreakerState.RECOVERING:
-        begin = _("Recovering: %(type)s. A job got through, so that more and more of its jobs start.")
-        text = " ".join([begin % {"type": item.job_type}, *alone(item), _jobs_wait(item)])
-        return Notice(level="info", code="recovering", alarm=_alarm(item), text=text, buttons=buttons)
-    since = brief_duration((moment - item.since).total_seconds())
-    begin = _("Held by its breaker: %(type)s, for %(duration)s.") % {"type": item.job_type, "duration": since}
-    text = " ".join([begin, *alone(item), _failed(item), _jobs_wait(item), next_try(item, moment)])
-    advice = _("Mend what they call: the breaker closes by itself then.")
-    return Notice(level="warning", code=BREAKER_OPEN, alarm=_alarm(item), text=text, advice=advice, buttons=buttons)
-
-
-def alone(item: OpenBreaker) -> list[str]:
-    """Return whose jobs alone are held, as a sentence; none where all are."""
-    text = _("It holds the jobs of %(organization)s alone.") % {"organization": item.organization}
-    return [text] if item.organization else []
-
-
-def _alarm(item: OpenBreaker) -> str:
-    return f"{BREAKER_OPEN}:{item.job_type}"
-
-
-def _failed(item: OpenBreaker) -> str:
-    text = ngettext(
-        "The last attempt failed with: %(error)s", "The last %(count)s attempts failed with: %(error)s", item.failures
-    )
-    return text % {"count": format_number(item.failures), "error": cut(item.error_message)}
-
-
-def _jobs_wait(item: OpenBreaker) -> str:
-    text = ngettext("%(count)s job waits.", "%(count)s jobs wait.", item.waiting or 0)
-    return text % {"count": waiting_count(item)}
-
-
-def waiting_count(item: OpenBreaker) -> str:
-    """Return how many jobs wait, with a plus sign where that is the least."""
-    return str(CappedCount(count=min(item.waiting or 0, MAX_WAITING), is_cut=(item.waiting or 0) > MAX_WAITING))
-
-
-def next_try(item: OpenBreaker, moment: dt.datetime) -> str:
-    """Return when the next job tries, as a sentence."""
     left = (item.next_try_at - moment).total_seconds() if item.next_try_at else 0.0
-    if left <= 0:
-        return _("The next try is due now.")
-    return _("The next try is in %(duration)s.") % {"duration": brief_duration(left)}
+    facts = {
+        "organization": item.organization,
+        "failed": item.failures,
+        "waiting": item.waiting_words,
+        "since": _("%(duration)s ago") % {"duration": brief_duration((moment - item.since).total_seconds())},
+        "next_try": _("in %(duration)s") % {"duration": brief_duration(max(0.0, left))},
+        "error": cut(item.error_message),
+    }
+    return dataclasses.replace(_plain(item, facts), buttons=((str(CLOSE), close_url),))
+
+
+def _plain(item: OpenBreaker, facts: Mapping[str, Any] = MappingProxyType({})) -> Notice:
+    is_recovering = item.state == BreakerState.RECOVERING
+    return notice(
+        "breaker_recovering" if is_recovering else BREAKER_OPEN,
+        subject=item.job_type,
+        level="info" if is_recovering else "warning",
+        facts=facts,
+        alarm=f"{BREAKER_OPEN}:{item.job_type}",
+    )
 
 
 def cut(error: str) -> str:
-    """Return an error in one line, as long as a notice can have it, with a full stop."""
+    """Return an error in one line, as long as a notice can have it."""
     text = " ".join(error.split())
-    return f"{text[:MAX_ERROR]}…" if len(text) > MAX_ERROR else f"{text.rstrip('.')}."
-
-
-def _plain(item: OpenBreaker) -> Notice:
-    if item.state == BreakerState.RECOVERING:
-        text = _("Recovering: %(type)s. More and more of its jobs start.")
-        return Notice(level="info", code="recovering", alarm=_alarm(item), text=text % {"type": item.job_type})
-    text = _("On hold: %(type)s. Its last attempts failed with one error; its jobs wait until one gets through.")
-    return Notice(level="warning", code=BREAKER_OPEN, alarm=_alarm(item), text=text % {"type": item.job_type})
+    return f"{text[:MAX_ERROR]}…" if len(text) > MAX_ERROR else text
 
 
 # Why a job waits, in words; of one at a limit, which limit that is, and how many run.
 
 
-#: Each value of ``JobStatus.waiting_for`` in words for people.
-REASONS: Final[dict[str, Any]] = {
-    "run_at": gettext_lazy("It is not due yet."),
-    "dependency": gettext_lazy("It waits for other jobs; they are listed below."),
-    "retry": gettext_lazy("Its next retry is not due yet."),
-    "organization_inactive": gettext_lazy("Its organization is suspended."),
-    "type_disabled": gettext_lazy("Its job type is disabled."),
-    "type_paused": gettext_lazy("Its job type is paused."),
-    "handler": gettext_lazy("No worker that tried could load its handler; after 10 minutes it ends as a Dead Letter."),
-    "breaker": gettext_lazy("Jobs of its type failed one after the other; they start when one that tries completes."),
-    "concurrency": gettext_lazy("Its type, organization, key or rate of starts is at its limit."),
-    "limit": gettext_lazy("Its organization has as many jobs in flight as it may."),
-    "window": gettext_lazy("Other jobs are before it."),
-    "broker": gettext_lazy("It has a ticket; the next free worker takes it."),
-}
-#: How many of how many jobs run, by the job type's field that limits them. Those of a key are told by its value.
-IN_USE: Final[dict[str, Callable[[int], str]]] = {
-    "max_running": lambda limit: ngettext(
-        "{count} of {limit} jobs of its type run or are queued.",
-        "{count} of {limit} jobs of its type run or are queued.",
-        limit,
-    ),
-    "max_running_per_organization": lambda limit: ngettext(
-        "{count} of {limit} jobs of its type and organization run or are queued.",
-        "{count} of {limit} jobs of its type and organization run or are queued.",
-        limit,
-    ),
-}
 #: The reasons that take for granted that the job's pool is configured.
 IN_POOL: Final = frozenset({"window", "broker"})
-REKEYING: Final[Any] = gettext_lazy("Jobs of its type are held until they are in the lanes of the new key.")
 
 
 def waits_in_words(
@@ -291,67 +193,63 @@ def waits_in_words(
 ) -> tuple[str, SafeString | str]:
     """Return why a job waits, in a code and in words. What lies under one of these ``names`` is masked.
 
-    The code is the reason, ``waiting_for``, or a closer one: the type's field that limits it, or ``unknown_pool``.
+    The code is the reason, ``waiting_for``, or a closer one: the type's field that limits it, ``unknown_pool``,
+    ``no_worker`` or ``workers_quiet``.
 
     ``type_url`` is the address of the page of its type, for a reader who may change that. System admins read, besides,
     that no worker serves the job's pool, where several are configured, and which handler a worker could not load.
     """
-    words = str(REASONS.get(reason, NOTHING))
-    if reason in IN_POOL and (pool := _unknown_pool(job)):
-        return "unknown_pool", no_pool_in_words(pool, type_url)
-    if reason in IN_POOL and is_for_system_admin and pools.configured():
-        return reason, f"{words} {_unserved_in_words(job)}".strip()
-    if reason == "concurrency":
-        return limit_in_words(job, names) or (reason, words)
-    tells = reason == "handler" and is_for_system_admin
-    said = handlers.unloadable_reasons([job]).get(job.pk, "") if tells else ""
-    return reason, f"{words} {said}".strip()
-
-
-def _unknown_pool(job: Job) -> str:
-    """Return the pool of a job's type if it is not configured; "" if it is, or the type is gone."""
     kind = type_of(job)
-    return "" if kind is None or kind.pool in pools.names() else kind.pool
+    if reason in IN_POOL and kind is not None:
+        return _in_pool(kind, reason, type_url, is_for_system_admin=is_for_system_admin)
+    code, limit = limit_of(job, names) if reason == "concurrency" else (reason, "")
+    said = handlers.unloadable_reasons([job]).get(job.pk, "") if reason == "handler" and is_for_system_admin else ""
+    more = limit or said
+    return code, format_html("{} {}", _sentence(code, reason), more) if more else _sentence(code, reason)
 
 
-def _unserved_in_words(job: Job) -> str:
-    """Return that no worker serves the pool of a job's type, and what to do; "" where one does, or the type is gone."""
-    kind = type_of(job)
-    code = why_unserved(kind.pool, live_workers()) if kind is not None else ""
-    return pool_in_words(kind.pool, unserved(kind.pool, code)) if kind is not None and code else ""
+def _sentence(code: str, reason: str) -> str:
+    found = REASONS.get(code) or REASONS.get(reason)
+    return str(found.long if found else NOTHING)
 
 
-def no_pool_in_words(pool: str, type_url: str) -> SafeString:
-    """Return that a job waits for a pool that is not configured, and what to do about it."""
-    begin, end = (format_html('<a href="{}">', type_url), mark_safe("</a>")) if type_url else ("", "")
-    # Translators: what stands between {begin} and {end} is a link.
-    text = _(
-        "The pool {pool} of its type is not configured, so that no worker takes it: add it to DJANGO_JOBS['POOLS'], "
-        "or choose another pool for {begin}the type{end}."
-    )
-    return format_html(text, pool=line(pool, 60), begin=begin, end=end)
+def _in_pool(kind: JobType, reason: str, type_url: str, *, is_for_system_admin: bool) -> tuple[str, SafeString | str]:
+    code = "" if kind.pool in pools.names() else "unknown_pool"
+    if not code and is_for_system_admin and pools.configured():
+        code = why_unserved(kind.pool, live_workers())
+    if not code:
+        return reason, str(REASONS[reason].long)
+    pool = format_html('<a href="{}">{}</a>', type_url, line(kind.pool, 60)) if type_url else line(kind.pool, 60)
+    advice = reasons.advice_on(code, {"pool": kind.pool})
+    return code, format_html("{}: {} {}", pool, REASONS[code].long, advice)
 
 
-def limit_in_words(job: Job, names: Names) -> tuple[str, SafeString | str] | None:
-    """Return which limit a job waits for, in a code and in words: ``3 of 3 jobs for account 42 run or are queued``.
+def limit_of(job: Job, names: Names) -> tuple[str, SafeString | str]:
+    """Return which limit a job waits for, as the type's field, and how much of it is in use: ``max running: 3 of 3``.
 
-    Return None where it has waited for one that was reached a moment ago.
+    Where it has waited for one that was reached a moment ago, return the reason alone.
     """
     kind = job.job_type
     if not is_rekeyed(kind):
-        return "rekeying", str(REKEYING)
+        return "rekeying", ""
     reached = read_in_use(kind).reached_by(Lane(job.organization_id, kind.pk, job.lane_key))
-    if reached is None:
-        return _rate_in_words(kind)
-    values = {"count": format_number(reached.number), "limit": format_number(reached.limit)}
-    if reached.field in IN_USE:
-        return reached.field, format_html(IN_USE[reached.field](reached.limit), **values)
-    text = ngettext(
-        "{count} of {limit} jobs for {key} run or are queued.",
-        "{count} of {limit} jobs for {key} run or are queued.",
-        reached.limit,
-    )
-    return reached.field, format_html(text, **values, key=key_words(kind, job.input_parameters, names))
+    key = key_words(kind, job.input_parameters, names) if kind.concurrency_key else ""
+    if reached is not None:
+        value = reasons.of_all(reached.number, reached.limit)
+        return reached.field, _limit(reached.field, value, key if reached.field == "max_running_per_key" else "")
+    rates = {name: getattr(kind, name) for name in ("max_starts", "max_starts_per_key") if getattr(kind, name)}
+    window = format_duration(kind.max_starts_window)
+    told = [
+        _limit(name, f"{format_number(most)} / {window}", key if name == "max_starts_per_key" else "")
+        for name, most in rates.items()
+    ]
+    return next(iter(rates), "concurrency"), format_html_join(" ", "{}", ((text,) for text in told))
+
+
+def _limit(field: str, value: str, key: SafeString | str) -> SafeString:
+    column: Any = JobType._meta.get_field(field)
+    label = capfirst(str(column.verbose_name))
+    return format_html("{} ({}): {}.", label, key, value) if key else format_html("{}: {}.", label, value)
 
 
 def key_words(kind: JobType, parameters: Mapping[str, Any], names: Names) -> SafeString | str:
@@ -361,62 +259,12 @@ def key_words(kind: JobType, parameters: Mapping[str, Any], names: Names) -> Saf
     return line(f"{key} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}", 60)
 
 
-def _rate_in_words(kind: JobType) -> tuple[str, str] | None:
-    """Return the rates of starts of a type; None where it has none."""
-    of_type, of_key = kind.max_starts, kind.max_starts_per_key
-    if of_type is not None and of_key is not None:
-        text = ngettext(
-            "At most %(limit)s of its type and %(own)s for each %(key)s start in %(duration)s, evenly spread.",
-            "At most %(limit)s of its type and %(own)s for each %(key)s start in %(duration)s, evenly spread.",
-            of_type,
-        )
-    elif of_type is not None:
-        text = ngettext(
-            "At most %(limit)s of its type start in %(duration)s, evenly spread.",
-            "At most %(limit)s of its type start in %(duration)s, evenly spread.",
-            of_type,
-        )
-    elif of_key is not None:
-        text = ngettext(
-            "At most %(own)s for each %(key)s start in %(duration)s, evenly spread.",
-            "At most %(own)s for each %(key)s start in %(duration)s, evenly spread.",
-            of_key,
-        )
-    else:
-        return None
-    return "max_starts" if of_type is not None else "max_starts_per_key", text % {
-        "limit": format_number(of_type or 0),
-        "own": format_number(of_key or 0),
-        "key": kind.concurrency_key,
-        "duration": format_duration(kind.max_starts_window),
-    }
-
-
 # Why a job that was retried waits: somebody or a breaker holds its type; and the button that ends that.
 
 
 PAUSED: Final = "type_paused"
 DISABLED: Final = "type_disabled"
 BREAKER: Final = "breaker"
-#: By the reason why a job waits (``JobStatus.waiting_for``): what is told of one that was retried.
-TOLD: Final[Mapping[str, Any]] = {
-    PAUSED: gettext_lazy("{job} waits, because its type is paused: it starts once the type is resumed."),
-    DISABLED: gettext_lazy("{job} waits, because its type is disabled: it starts once the type is enabled."),
-    BREAKER: gettext_lazy(
-        "{job} waits, because the breaker of its type is open: it starts once a job that tries gets through."
-    ),
-    "organization_inactive": gettext_lazy(
-        "{job} waits, because its organization is suspended: it starts once that is active again."
-    ),
-}
-#: By the reason why all jobs of a type wait: what is told of those that will be retried.
-WILL_WAIT: Final[Mapping[str, Any]] = {
-    PAUSED: gettext_lazy("The type is paused: what is retried waits until it is resumed."),
-    DISABLED: gettext_lazy("The type is disabled: what is retried waits until it is enabled."),
-    BREAKER: gettext_lazy(
-        "The breaker of the type is open: what is retried waits until a job that tries gets through."
-    ),
-}
 #: What the buttons of failures do about it, and their words.
 ENDS: Final[Mapping[str, tuple[str, Any]]] = {
     PAUSED: ("resume_type", gettext_lazy("Resume the type")),
@@ -453,9 +301,10 @@ def retried(request: HttpRequest, links: Links, job: Job, link: Any, back: str) 
     ``link`` names the job. The message has the button that lets it go; that leads ``back``.
     """
     reason = describe(job).waiting_for or ""
-    if reason not in TOLD:
-        return format_html(_("{job} starts over. Its page shows what becomes of it."), job=link), ""
-    text = format_html(str(TOLD[reason]), job=link)
+    text = format_html(_("{job} starts over. Its page shows what becomes of it."), job=link)
+    if reason not in HOLDING:
+        return text, ""
+    text = format_html("{} {}", text, REASONS[reason].long)
     button = button_for(request, links, reason, job.job_type_id, back)
     return (text if button is None else format_html("{} {}", text, drawn(request, button))), reason
 
@@ -470,7 +319,7 @@ def will_wait(request: HttpRequest, links: Links, job_type: str, back: str) -> t
     if not reason:
         return None
     button = button_for(request, links, reason, job_type, back)
-    return format_html("{} {}", WILL_WAIT[reason], "" if button is None else drawn(request, button)), reason
+    return format_html("{} {}", REASONS[reason].long, "" if button is None else drawn(request, button)), reason
 
 
 def drawn(request: HttpRequest, button: Button) -> SafeString:

@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from django.db import Error
@@ -580,27 +581,27 @@ def follow_ending(batch: Batch) -> bool:
     """
     name = "then" if batch.state == BatchState.COMPLETED else "on_failure"
     if getattr(batch, name) is None or getattr(batch, f"{name}_job_id") is not None:
-        _write_ending(batch, fault="")
+        _write_ending(batch)
         return True
     token = current_job.set(None)  # the batch submits it, not the job that happens to run here
     try:
         with fresh_reads():  # a refusal is for good
             job = database.in_transaction(lambda: _submit(batch, getattr(batch, name)))
     except _PASSING as refusal:
-        _write_ending(batch, fault=f"{name} waits: {refusal}")
+        _write_ending(batch, fault=_reason_of(refusal), is_fault_passing=True)
         return False
     except JobsError as refusal:
-        _write_ending(batch, fault=f"{name}: {refusal}")
+        _write_ending(batch, fault=_reason_of(refusal))
     except Error:
         raise
     except Exception as error:
         if not database.goes_on_after(error):
             raise  # the policy hangs, and has taken the transaction with it
         logger.warning("batch_id=%s event=batch_not_followed error=%r", batch.batch_id, error, exc_info=error)
-        _write_ending(batch, fault=f"{name} waits: {type(error).__name__}; the log says more")
+        _write_ending(batch, fault=f"{type(error).__name__}; the log says more", is_fault_passing=True)
         return False
     else:
-        _write_ending(batch, fault="", **{f"{name}_job_id": job.pk})
+        _write_ending(batch, values={f"{name}_job_id": job.pk})
     finally:
         current_job.reset(token)
     return True
@@ -621,8 +622,18 @@ def ask_ahead_of_ending(pks: Sequence[int]) -> None:
                 targets.ask_ahead(batch.organization, batch.owner, kind)
 
 
-def _write_ending(batch: Batch, **values: Any) -> None:
-    changed = {name: value for name, value in values.items() if getattr(batch, name) != value}
+def _reason_of(refusal: JobsError) -> str:
+    """Return why something could not be submitted, without the names of refused fields."""
+    if isinstance(refusal, InvalidSubmission):
+        return " ".join(str(text) for texts in refusal.errors.values() for text in texts)
+    return str(refusal)
+
+
+def _write_ending(
+    batch: Batch, *, fault: str = "", is_fault_passing: bool = False, values: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    wanted = {**values, "fault": fault, "is_fault_passing": is_fault_passing}
+    changed = {name: value for name, value in wanted.items() if getattr(batch, name) != value}
     for name, value in changed.items():
         setattr(batch, name, value)
     if changed:

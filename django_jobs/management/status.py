@@ -11,27 +11,20 @@ from django_jobs.engine.alerts.telling import plain_text
 from django_jobs.engine.insight.inspection import (
     MAX_BATCHES,
     MAX_ENDED,
-    MAX_ERROR,
-    MAX_FULL,
     Depth,
-    FullType,
     LimitsInUse,
-    OpenBreaker,
     Snapshot,
-    for_whom,
     open_breakers,
     read_full_types,
-    waiting_in_words,
 )
 from django_jobs.engine.ports import Queue
-from django_jobs.engine.store import database
 from django_jobs.models import Worker
 
 # What ``jobs_status --json`` answers: the same as the text, for programs. Times are in UTC.
 
 
-#: Breakers that are told one by one.
-MAX_BREAKERS: Final = 20
+#: Alarms and breakers that are told one by one.
+MAX_HELD: Final = 20
 
 
 def status_facts(seen: Snapshot) -> dict[str, Any]:
@@ -48,9 +41,7 @@ def status_facts(seen: Snapshot) -> dict[str, Any]:
             **_capped(seen.batches.count, MAX_BATCHES),
             "oldest": [batch.as_dict() for batch in seen.batches.oldest],
         },
-        "alarms": _alarms(),
-        "breakers": _breakers(),
-        "limits": [_limit(item.in_use, item.waiting, has_more=item.has_more) for item in read_full_types()],
+        **held_facts(),
         "scheduler": {
             "holder": seen.leader.holder,
             "is_alive": seen.leader.is_alive,
@@ -88,7 +79,7 @@ def _alarms() -> list[dict[str, Any]]:
     found = read_all_alerts()
     return [
         {"rule": alert.rule, "subject": alert.subject, "since": alert.since, "text": plain_text(alert, found.moment)}
-        for alert in found.open[:MAX_ALARMS]
+        for alert in found.open[:MAX_HELD]
     ]
 
 
@@ -103,7 +94,7 @@ def _breakers() -> list[dict[str, Any]]:
             "waiting": item.waiting,
             "error": item.error_message,
         }
-        for item in open_breakers(most=MAX_BREAKERS)
+        for item in open_breakers(most=MAX_HELD)
     ]
 
 
@@ -130,88 +121,29 @@ def _worker(worker: Worker) -> dict[str, Any]:
     }
 
 
-# The lines of ``jobs_status`` about open alarms.
+def held_facts() -> dict[str, list[dict[str, Any]]]:
+    """Return the open alarms, the breakers that hold jobs, and the types at their limits while jobs wait, read now."""
+    return {
+        "alarms": _alarms(),
+        "breakers": _breakers(),
+        "limits": [_limit(item.in_use, item.waiting, has_more=item.has_more) for item in read_full_types()],
+    }
 
 
-#: Alarms that are told one by one.
-MAX_ALARMS: Final = 20
+def held_lines() -> Iterator[str]:
+    """Yield the same facts in lines; none where nothing is wrong."""
+    for name, rows in held_facts().items():
+        if rows:
+            yield f"{name.capitalize():<12} {len(rows)}"
+            yield from (f"  {_in_a_line(row)}" for row in rows)
+            yield ""
 
 
-def alarm_lines() -> list[str]:
-    """Return the lines, read now; none where nothing is wrong."""
-    lines = list(_lines())
-    return [*lines, ""] if lines else []
-
-
-def _lines() -> Iterator[str]:
-    found = read_all_alerts()
-    if not found.open:
-        return
-    yield f"Alarms       {len(found.open)}"
-    for alert in found.open[:MAX_ALARMS]:
-        yield f"  {alert.rule:<20} {plain_text(alert, found.moment)}"
-    if len(found.open) > MAX_ALARMS:
-        yield f"  and {len(found.open) - MAX_ALARMS} more"
-
-
-# The lines of ``jobs_status`` about breakers that hold jobs, and about types at their limits.
-
-
-#: Breakers that are told one by one.
-MAX_NAMED_BREAKERS: Final = 5
-
-
-def hindrances() -> list[str]:
-    """Return the lines, read now; none where nothing is held, and no type is at a limit while jobs of it wait."""
-    lines = [*_breaker_lines(), *_limit_lines()]
-    return [*lines, ""] if lines else []
-
-
-def _breaker_lines() -> Iterator[str]:
-    found = open_breakers(most=MAX_NAMED_BREAKERS + 1)
-    if not found:
-        return
-    now = database.now()
-    yield "Breakers     jobs of these types are held since their last attempts failed"
-    for item in found[:MAX_NAMED_BREAKERS]:
-        error = " ".join(item.error_message.split())[:MAX_ERROR]
-        held = f"{item.job_type} {item.state.upper()}{for_whom(item)}"
-        yield f"  {held}, {_next_try(item, now)}; {waiting_in_words(item)} wait: {error}"
-    if len(found) > MAX_NAMED_BREAKERS:
-        yield "  and more; jobs_check names all"
-
-
-def _next_try(item: OpenBreaker, now: dt.datetime) -> str:
-    if item.next_try_at is None:
-        return "its jobs start at a growing rate"
-    left = (item.next_try_at - now).total_seconds()
-    return f"next try in {left:.0f} s" if left > 0 else "next try now"
-
-
-def _limit_lines() -> Iterator[str]:
-    found = read_full_types()
-    if found:
-        yield "At limits    jobs of these types wait until others have ended"
-    for item in found[:MAX_FULL]:
-        yield f"  {item.in_use.flow.type_name}: {_limits(item.in_use)}; {_waiting(item)} wait"
-    if len(found) > MAX_FULL:
-        yield "  and more"
-
-
-def _limits(in_use: LimitsInUse) -> str:
-    if in_use.is_full:
-        return f"{in_use.total:,} of {in_use.flow.max_running:,} run or are queued"
-    organizations, keys = len(in_use.full_organizations()), len(in_use.full_keys())
-    told = [
-        f"{count:,} {name}{'' if count == 1 else 's'} at {limit}"
-        for count, name, limit in (
-            (organizations, "organization", in_use.flow.max_running_per_organization),
-            (keys, f"{in_use.flow.concurrency_key} key", in_use.flow.max_running_per_key),
-        )
-        if count
-    ]
-    return " and ".join(told)
-
-
-def _waiting(item: FullType) -> str:
-    return f"{item.waiting:,}{'+' if item.has_more else ''}"
+def _in_a_line(row: dict[str, Any]) -> str:
+    if "text" in row:
+        return f"{row['rule']:<20} {row['text']}"
+    shown = {name: value for name, value in row.items() if value not in (None, "", False)}
+    return ", ".join(
+        f"{name} {value:%Y-%m-%d %H:%M:%S}" if isinstance(value, dt.datetime) else f"{name} {value}"
+        for name, value in shown.items()
+    )

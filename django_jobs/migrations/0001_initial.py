@@ -249,6 +249,7 @@ class Migration(migrations.Migration):
             then_job_id=models.BigIntegerField(blank=True, editable=False, null=True),
             on_failure_job_id=models.BigIntegerField(blank=True, editable=False, null=True),
             fault=models.TextField(blank=True, db_default="", default="", editable=False),
+            is_fault_passing=models.BooleanField(db_default=False, default=False, editable=False),
             created_at=models.DateTimeField(),
             started_at=models.DateTimeField(blank=True, null=True),
             closed_at=models.DateTimeField(blank=True, null=True),

@@ -72,6 +72,8 @@ class Batch(models.Model):
     on_failure_job_id = models.BigIntegerField(null=True, blank=True, editable=False)
     #: Why one of them could not be submitted, in words; blank where all is well.
     fault = models.TextField(blank=True, editable=False)
+    #: Whether the scheduler tries again to submit it.
+    is_fault_passing = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)

@@ -1,6 +1,6 @@
-"""The rules of alarms: what the setting ALERTS says of them, how each looks for what is wrong, and what is said of it.
+"""The rules of alarms: what the setting ALERTS says of them, and how each looks for what is wrong.
 
-A new alarm is one more section here, with its finder and its sentences, and one more entry of RULES at the end.
+A new alarm is one more section here, with its finder, one more entry of RULES at the end, and a reason of its name.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ import functools
 import math
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from django.conf import settings
 from django.db.models import F, Q, Sum
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from django_jobs import pools
-from django_jobs.conf import DEFAULT_POOL, jobs_settings
+from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch.window import live_workers, working
 from django_jobs.engine.insight.failures import last_traceback
 from django_jobs.engine.insight.inspection import (
@@ -43,13 +41,14 @@ from django_jobs.engine.insight.problems import (
     queues_of,
     read_slots,
     types_by_pool,
+    why_unserved,
 )
 from django_jobs.engine.insight.rollups import BATCH, activities, rollups_behind
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import start_of, waits_since
 from django_jobs.engine.transitions import exception_in
-from django_jobs.models import Alert, JobType, Schedule, Span
+from django_jobs.models import Alert, JobType, Schedule, Span, Worker
 from django_jobs.statuses import WITH_ERRORS, BreakerState, Priority, Status
 
 TYPE_FAILING: Final = "type_failing"
@@ -92,20 +91,14 @@ class Threshold:
 
 @dataclass(frozen=True, kw_only=True)
 class AlertRule:
-    """A rule: its name for people, its thresholds, what it finds, and what is said of that.
+    """A rule: its thresholds, and what it finds. The reason of its name says what is so, and what to do.
 
     ``find`` returns what is wrong, or None where that cannot be told yet; without ``find``, whoever reads the alarms
-    finds it. ``say`` returns the sentences for an alarm's facts, and for a reader who sees some organizations only.
-    ``advice`` is what system admins can do beside pressing buttons, or returns it; blank where the error says it.
+    finds it.
     """
 
-    label: Any
     find: Callable[[RuleContext], list[Finding] | None] | None
-    say: Callable[[Facts, bool], Iterable[Any]]
-    advice: Any = ""
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
-    #: How the subject is named.
-    subject: Any = "%(name)s"
 
 
 def thresholds_of(rule: str) -> dict[str, Any] | None:
@@ -418,33 +411,6 @@ def _finding(look: RuleContext, item: OpenBreaker, *, is_counted: bool) -> Findi
     return Finding(subject=item.job_type, facts=facts)
 
 
-def say_breaker_open(facts: Facts, is_partial: bool) -> Iterator[Any]:
-    """Say since when the breaker holds, for whom, and what waits."""
-    is_recovering = facts.get("state") == BreakerState.RECOVERING
-    if is_partial:
-        yield (
-            gettext_lazy("On hold since %(since)s. A job got through now, so that more and more start.")
-            if is_recovering
-            else gettext_lazy(
-                "On hold since %(since)s: its last attempts failed, and its jobs wait until one gets through."
-            )
-        )
-        return
-    yield (
-        gettext_lazy("Held by its breaker since %(since)s. A job got through now, so that more and more of them start.")
-        if is_recovering
-        else ngettext_lazy(
-            "Held by its breaker since %(since)s; its last attempt failed.",
-            "Held by its breaker since %(since)s; its last %(failed)s attempts failed.",
-            "failed_in_all",
-        )
-    )
-    if facts.get("organization"):
-        yield gettext_lazy("It holds the jobs of %(organization)s alone.")
-    if "waiting" in facts:
-        yield ngettext_lazy("%(count)s job waits.", "%(count)s jobs wait.", "jobs")
-
-
 # Many new Dead Letters in a window, of types that are not told as failing, and none that was told so before.
 
 
@@ -493,10 +459,11 @@ def find_duty_stalled(look: RuleContext) -> list[Finding]:
 
 def find_no_worker(look: RuleContext) -> list[Finding]:
     """Return the pools without a worker of which jobs have been due for so long."""
-    served = queues_of(working(live_workers()))
+    workers = live_workers()
+    served = queues_of(working(workers))
     since = look.ago(look.thresholds["seconds"])
     return [
-        _no_worker_finding(pool, types)
+        _no_worker_finding(pool, types, workers)
         for pool, types in types_by_pool(JobType.primary.filter(is_enabled=True, is_paused=False)).items()
         if not is_served(pool, served) and _do_any_wait(types, since) and not _has_plain_workers(pool)
     ][:MAX_FINDINGS]
@@ -516,35 +483,15 @@ def _has_plain_workers(pool: str) -> bool:
     return pool in pools.names() and any(plain_workers(pools.queue_names(pool)).values())
 
 
-def _no_worker_finding(pool: str, types: list[str]) -> Finding:
+def _no_worker_finding(pool: str, types: list[str], workers: Sequence[Worker]) -> Finding:
     (count,) = store().count_waiting([types], MAX_WAITING + 1)
     queued = jobs().filter(status=Status.QUEUED, job_type_id__in=types)[: MAX_WAITING + 1].count()
     facts = {
         "waiting": min(MAX_WAITING, count + queued),
         "has_more_waiting": count + queued > MAX_WAITING,
-        "is_configured": pool in pools.names(),
+        "code": why_unserved(pool, workers) if pool in pools.names() else "unknown_pool",
     }
     return Finding(subject=pool, facts=facts)
-
-
-def advise_on_pool(pool: str, facts: Facts) -> Any:
-    """Say which workers to start."""
-    if not facts.get("is_configured", True):
-        return _("Add this pool to DJANGO_JOBS['POOLS'] and start its workers, or give its job types another pool.")
-    option = "" if pool == DEFAULT_POOL else f" --pool {pool}"
-    return _("Start “manage.py jobs_worker%(option)s”, and look at its log if it ends.") % {"option": option}
-
-
-# Nobody leads. Whoever reads the alarms finds that, since nobody evaluates the rules then.
-
-
-def say_no_scheduler(facts: Facts, _is_partial: bool) -> Iterator[Any]:
-    """Say since when none runs, and what stands still."""
-    if facts.get("has_run"):
-        yield gettext_lazy("The scheduler has been silent since %(since)s.")
-    else:
-        yield gettext_lazy("The scheduler has never run.")
-    yield gettext_lazy("Retries, delayed jobs, schedules, the rescue of lost jobs and these alarms stand still.")
 
 
 # A queue whose due jobs wait too long for no reason, or behind workers that are busy all the time.
@@ -583,23 +530,6 @@ def _queue_finding(queue: Queue, types: Counter[str], slots: list[LiveWorker], s
         "slots": sum(item.total for item in mine),
     }
     return Finding(subject=f"{queue.pool}/{priority}", facts=facts)
-
-
-def say_queue_waiting(facts: Facts, _is_partial: bool) -> Iterator[Any]:
-    """Say how many wait for how long, and what the workers do."""
-    yield ngettext_lazy(
-        "At least %(count)s job has been due for more than %(minutes)s min, and no limit holds it back.",
-        "At least %(count)s jobs have been due for more than %(minutes)s min, and no limit holds them back.",
-        "jobs",
-    )
-    if not facts.get("slots"):
-        yield gettext_lazy("No live worker serves the queue. Noticed at %(since)s.")
-    elif facts.get("free"):
-        yield gettext_lazy("Of the %(slots)s slots of its workers %(free)s are free. Noticed at %(since)s.")
-    else:
-        yield gettext_lazy(
-            "All %(slots)s slots of its workers are busy, and none started meanwhile. Noticed at %(since)s."
-        )
 
 
 # A schedule that is on, and could not submit its jobs the last time.
@@ -731,72 +661,16 @@ def _error(rows: list[FailingJob], known: Mapping[str, Any]) -> dict[str, str]:
     return dict(zip(names, values, strict=True))
 
 
-def say_type_failing(facts: Facts, is_partial: bool) -> Iterator[Any]:
-    """Say how many attempts failed, and whether the type starts any more."""
-    if is_partial:
-        yield ngettext_lazy(
-            "Most attempts have failed since %(since)s; %(count)s job of yours failed.",
-            "Most attempts have failed since %(since)s; %(count)s jobs of yours failed.",
-            "jobs",
-        )
-        return
-    yield ngettext_lazy(
-        "%(failed)s of %(attempts)s attempt failed since %(since)s.",
-        "%(failed)s of %(attempts)s attempts failed since %(since)s.",
-        "attempts_in_all",
-    )
-    if facts.get("is_disabled"):
-        yield gettext_lazy("The type is disabled: what is retried waits until it is enabled.")
-    elif facts.get("is_paused"):
-        yield gettext_lazy("The type is paused: what is retried waits until it is resumed.")
-
-
 #: Every rule, in the order in which they are evaluated and told: what stops everything, what stops something, what may
 #: wait until the morning. Stalled duties come before the other rules, which such a duty may hold up. Dead Letters are
 #: behind the failing types, whose deaths they leave out, and waiting queues behind the pools without workers.
 RULES: Final[Mapping[str, AlertRule]] = {
-    NO_SCHEDULER: AlertRule(
-        label=gettext_lazy("No scheduler"),
-        find=None,
-        say=say_no_scheduler,
-        advice=gettext_lazy(
-            "Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log."
-        ),
-    ),
-    DUTY_STALLED: AlertRule(
-        label=gettext_lazy("A duty of the scheduler is stalled"),
-        find=find_duty_stalled,
-        say=lambda *_: [
-            gettext_lazy("This duty of the scheduler %(scheduler)s has made no round since %(since)s."),
-        ],
-        advice=gettext_lazy(
-            "The scheduler's log says where the duty hangs. Restart that process if the duty does not go on."
-        ),
-    ),
-    NO_WORKER: AlertRule(
-        label=gettext_lazy("No worker"),
-        find=find_no_worker,
-        say=lambda *_: [
-            ngettext_lazy(
-                "No live worker serves this pool, and %(count)s job waits. Noticed at %(since)s.",
-                "No live worker serves this pool, and %(count)s jobs wait. Noticed at %(since)s.",
-                "jobs",
-            )
-        ],
-        advice=advise_on_pool,
-        thresholds={"seconds": Threshold(60, 10, 7 * DAY_SECONDS)},
-        subject=gettext_lazy("Pool %(name)s"),
-    ),
-    BREAKER_OPEN: AlertRule(
-        label=gettext_lazy("A breaker is open"),
-        find=find_breaker_open,
-        say=say_breaker_open,
-        advice=gettext_lazy("Mend what they call: the breaker closes by itself then."),
-    ),
+    NO_SCHEDULER: AlertRule(find=None),
+    DUTY_STALLED: AlertRule(find=find_duty_stalled),
+    NO_WORKER: AlertRule(find=find_no_worker, thresholds={"seconds": Threshold(60, 10, 7 * DAY_SECONDS)}),
+    BREAKER_OPEN: AlertRule(find=find_breaker_open),
     TYPE_FAILING: AlertRule(
-        label=gettext_lazy("A job type fails"),
         find=find_type_failing,
-        say=say_type_failing,
         thresholds={
             "share": Threshold(0.5, 0.01, 1, is_whole=False),
             "attempts": Threshold(5, 1, MILLION),
@@ -804,40 +678,16 @@ RULES: Final[Mapping[str, AlertRule]] = {
         },
     ),
     QUEUE_WAITING: AlertRule(
-        label=gettext_lazy("A queue waits"),
         find=find_queue_waiting,
-        say=say_queue_waiting,
-        advice=gettext_lazy(
-            "Look whether Redis answers, at the workers' logs, and whether RQ is suspended (“rq resume”)."
-        ),
         thresholds={
             "seconds": Threshold(300, 10, 7 * DAY_SECONDS),
             "busy_seconds": Threshold(3_600, 60, DAY_SECONDS),
         },
-        subject=gettext_lazy("Queue %(name)s"),
     ),
     DEAD_LETTERS: AlertRule(
-        label=gettext_lazy("Many dead letters"),
         find=find_dead_letters,
-        say=lambda _facts, is_partial: [
-            ngettext_lazy(
-                "Many jobs died within %(minutes)s min, %(count)s of yours among them. Noticed at %(since)s.",
-                "Many jobs died within %(minutes)s min, %(count)s of yours among them. Noticed at %(since)s.",
-                "jobs",
-            )
-            if is_partial
-            else ngettext_lazy(
-                "%(count)s job died within %(minutes)s min. Noticed at %(since)s.",
-                "%(count)s jobs died within %(minutes)s min. Noticed at %(since)s.",
-                "jobs",
-            )
-        ],
         thresholds={"count": Threshold(100, 1, MILLION), "seconds": Threshold(3_600, 60, DAY_SECONDS)},
     ),
-    SCHEDULE_CANNOT_FIRE: AlertRule(
-        label=gettext_lazy("A schedule cannot fire"),
-        find=find_schedule_cannot_fire,
-        say=lambda *_: [gettext_lazy("This schedule has not been able to fire since %(since)s.")],
-    ),
+    SCHEDULE_CANNOT_FIRE: AlertRule(find=find_schedule_cannot_fire),
 }
 BY_URGENCY: Final = tuple(RULES)

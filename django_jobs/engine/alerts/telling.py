@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,17 +16,27 @@ from django.core import mail
 from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
-from django.utils.formats import date_format, number_format
+from django.utils.formats import date_format
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from django_jobs.engine import timing
 from django_jobs.engine.alerts.reading import names_of_concerned
-from django_jobs.engine.alerts.rules import BY_URGENCY, RULES, is_mail_on, mail_base_url, one_line
-from django_jobs.engine.insight import events
+from django_jobs.engine.alerts.rules import (
+    BREAKER_OPEN,
+    BY_URGENCY,
+    NO_SCHEDULER,
+    RULES,
+    TYPE_FAILING,
+    is_mail_on,
+    mail_base_url,
+    one_line,
+)
+from django_jobs.engine.insight import events, reasons
 from django_jobs.engine.store import database
 from django_jobs.models import Alert
 from django_jobs.signals import job_alert
+from django_jobs.statuses import BreakerState
 from django_jobs.texts import left_to_right
 
 # Alarms in sentences, in the reader's language. For answers that are never translated, :func:`plain_text`.
@@ -46,31 +56,36 @@ class Words:
 
 def words_of(alert: Alert, now: dt.datetime) -> Words:
     """Return the alarm in the active language and time zone."""
-    facts, rule = alert.facts, RULES[alert.rule]
-    values = _values(alert, moment_in_words(alert.since, now))
+    code = code_of(alert)
     return Words(
-        label=str(rule.label),
-        subject=rule.subject % {"name": alert.subject} if alert.subject else "",
-        text=" ".join(sentence % values for sentence in rule.say(facts, alert.is_partial)),
-        error=str(facts.get("exception") or facts.get("error") or ""),
+        label=str(reasons.REASONS[alert.rule].short),
+        subject=alert.subject,
+        text=" ".join(filter(None, (reasons.told(code, _shown(alert, now)), _held(alert)))),
+        error=str(alert.facts.get("exception") or alert.facts.get("error") or ""),
         concerned=_concerned(alert),
-        advice="" if alert.is_partial else advice_on(alert),
+        advice="" if alert.is_partial else reasons.advice_on(code, {"pool": alert.subject}),
     )
 
 
-def advice_on(alert: Alert) -> str:
-    """Return what system admins can do; blank where the error says it."""
-    advice = RULES[alert.rule].advice
-    return str(advice(alert.subject, alert.facts) if callable(advice) else advice)
+def _held(alert: Alert) -> str:
+    """Return that the failing type starts no jobs now; "" where it does."""
+    code = "type_disabled" if alert.facts.get("is_disabled") else "type_paused" if alert.facts.get("is_paused") else ""
+    return str(reasons.REASONS[code].long) if code and alert.rule == TYPE_FAILING else ""
+
+
+def code_of(alert: Alert) -> str:
+    """Return the code of the reason: that of the rule, or a closer one."""
+    if alert.rule == BREAKER_OPEN and alert.facts.get("state") == BreakerState.RECOVERING:
+        return "breaker_recovering"
+    return str(alert.facts.get("code", alert.rule))
 
 
 def plain_text(alert: Alert, now: dt.datetime) -> str:
     """Return the alarm in one line of English, with moments in UTC."""
     with translation.override(None), timezone.override(dt.UTC):
         words = words_of(alert, now)
-        head = words.subject or words.label
         error = f"{words.error}." if words.error and words.error[-1] not in ".!?…" else words.error
-        parts = [f"{head}: {words.text}", error, words.concerned, words.advice]
+        parts = [f"{_what(words)}. {words.text}", error, words.concerned, words.advice]
         return " ".join(part for part in parts if part)
 
 
@@ -88,40 +103,29 @@ def _concerned(alert: Alert) -> str:
     count = len([key for key, jobs in alert.organizations.items() if jobs])
     if not count or alert.is_partial:
         return ""
-    if alert.facts.get("has_more"):
-        text = ngettext("%(count)s organization or more.", "%(count)s organizations or more.", count)
-    else:
-        text = ngettext("%(count)s organization.", "%(count)s organizations.", count)
-    return text % {"count": _number(count)}
+    number = reasons.counted(count, has_more=bool(alert.facts.get("has_more")))
+    return f"{capfirst(_('organizations'))}: {number}."
 
 
-def _number(count: Any, *, has_more: Any = False) -> str:
-    number = number_format(count, force_grouping=True)
-    return f"{number}+" if has_more else number
-
-
-def _minutes(facts: Mapping[str, Any]) -> str:
-    minutes = round(facts.get("seconds", 0) / 60, 1)
-    return _number(int(minutes) if minutes == int(minutes) else minutes)
-
-
-def _values(alert: Alert, since: str) -> dict[str, Any]:
-    """Return what sentences name. ``jobs``, ``attempts_in_all`` and ``failed_in_all`` choose singular or plural."""
+def _shown(alert: Alert, now: dt.datetime) -> dict[str, Any]:
+    """Return the facts that are listed; of what tenants read, numbers are those of their own organizations."""
     facts = alert.facts
-    jobs = facts.get("count", facts.get("waiting", 0))
+    shown: dict[str, Any] = {name: facts.get(name) for name in ("scheduler", "organization", "free", "slots")}
+    shown["duty"] = alert.subject
+    if alert.rule != NO_SCHEDULER or facts.get("has_run"):
+        shown["since"] = moment_in_words(alert.since, now)
+    if "seconds" in facts:
+        shown["minutes"] = reasons.counted(round(facts["seconds"] / 60))
     if alert.is_partial:
-        jobs = sum(alert.organizations.values())
-    return {
-        "since": since,
-        "minutes": _minutes(facts),
-        "scheduler": facts.get("scheduler", ""),
-        "organization": facts.get("organization", ""),
-        "jobs": jobs,
-        "count": _number(jobs, has_more=facts.get("has_more_waiting")),
-        "attempts_in_all": facts.get("attempts", 0),
-        "failed_in_all": facts.get("failed", 0),
-        **{name: _number(facts.get(name, 0)) for name in ("failed", "attempts", "free", "slots")},
-    }
+        return shown | dict.fromkeys(("failed", "count"), sum(alert.organizations.values()) or "")
+    if "waiting" in facts:
+        shown["waiting"] = reasons.counted(facts["waiting"], has_more=bool(facts.get("has_more_waiting")))
+    if "count" in facts:
+        shown["count"] = facts["count"]
+    if "failed" in facts:
+        ended = facts.get("attempts")
+        shown["failed"] = facts["failed"] if ended is None else reasons.of_all(facts["failed"], ended)
+    return shown
 
 
 # Where every alarm passes once when it is raised, and once when it is over: a log line and the signal ``job_alert``.
@@ -226,17 +230,13 @@ def mail_about(entry: UntoldAlerts, now: dt.datetime) -> Mail:
 def summary_of(entries: Sequence[UntoldAlerts], now: dt.datetime) -> Mail:
     """Return one mail about many alarms, in the active language and time zone."""
     raised = len([entry for entry in entries if entry.newest.is_open])
-    text = ngettext(
-        "%(count)s alarm: %(raised)s raised, %(over)s over",
-        "%(count)s alarms: %(raised)s raised, %(over)s over",
-        len(entries),
-    )
+    over = len(entries) - raised
     lines = [_line(entry, now) for entry in entries[:MAX_TOLD]]
     if len(entries) > MAX_TOLD:
         lines.append(_("and %(count)s more") % {"count": len(entries) - MAX_TOLD})
-    values = {"count": len(entries), "raised": raised, "over": len(entries) - raised}
     parts = ["\n".join(lines), _link()]
-    return Mail(text % values, "\n\n".join(part for part in parts if part) + "\n")
+    subject = _("Alarms: %(raised)s raised, %(over)s over") % {"raised": raised, "over": over}
+    return Mail(subject, "\n\n".join(part for part in parts if part) + "\n")
 
 
 def _headline(seen: Alert, words: Words) -> str:
@@ -267,9 +267,7 @@ def _sentences(entry: UntoldAlerts, seen: Alert, words: Words, now: dt.datetime)
     elif words.advice:
         yield words.advice
     if entry.returns > 0:
-        count = entry.returns
-        text = ngettext("It came back %(count)s time meanwhile.", "It came back %(count)s times meanwhile.", count)
-        yield text % {"count": count}
+        yield _("It came back meanwhile, this many times: %(count)s.") % {"count": entry.returns}
 
 
 def _link() -> str:

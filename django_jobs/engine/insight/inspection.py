@@ -16,6 +16,7 @@ from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine.batches import describe_batches, up_to_date
 from django_jobs.engine.dispatch.limits import TypeFlow, breaker_state, flow_of, is_holding, read_special
 from django_jobs.engine.dispatch.window import live_workers
+from django_jobs.engine.insight import reasons
 from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.ports import Broker, Queue, SetAside, get_broker
 from django_jobs.engine.store import database
@@ -25,7 +26,6 @@ from django_jobs.engine.store.values import Lane, waits_since
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Batch, Breaker, EngineLease, Job, JobType, Schedule, Worker
 from django_jobs.statuses import IN_FLIGHT, TERMINAL, UNFINISHED, BreakerState, Priority, Status
-from django_jobs.texts import Text, code_of
 from django_jobs.values import BatchStatus
 
 # What the diagnostics of the running setup report.
@@ -38,24 +38,20 @@ PROBLEM: Final = "PROBLEM"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is so with a subject. `jobs_check` prints ``level`` (OK, WARNING or PROBLEM) and ``text``.
+    """What is so with a subject: how grave it is (OK, WARNING or PROBLEM), a code, and facts.
 
-    The text says what to do, and has the code. ``facts`` are its values; of an alarm they are stored as JSON.
+    The facts of an alarm are stored as JSON.
     """
 
     level: str = PROBLEM
     subject: str = ""
-    text: str = ""
+    code: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if isinstance(self.text, Text):
-            object.__setattr__(self, "facts", self.text.values)
-
     @property
-    def code(self) -> str:
-        """What is so, in a word."""
-        return code_of(self.text, "")
+    def text(self) -> str:
+        """Return the finding in the active language, with what to do."""
+        return " ".join(filter(None, (reasons.told(self.code, self.facts), reasons.advice_on(self.code, self.facts))))
 
 
 # Looking at schedules: how many there are, which fire next, and which cannot.
@@ -103,7 +99,7 @@ def first_faulty(most: int = MAX_NAMED_SCHEDULES + 1) -> list[Schedule]:
 
 def named(found: list[Schedule]) -> str:
     """Return the schedules of :func:`first_faulty` in one line of text."""
-    shown = "; ".join(f"{row} ({row.fault[:MAX_REASON].rstrip('.')})" for row in found[:MAX_NAMED_SCHEDULES])
+    shown = "; ".join(f"{row} ({row.fault[:MAX_REASON]})" for row in found[:MAX_NAMED_SCHEDULES])
     return f"{shown}; and more" if len(found) > MAX_NAMED_SCHEDULES else shown
 
 
@@ -244,6 +240,12 @@ class OpenBreaker:
     organization_pk: Any = None
     organization: str = ""
 
+    @property
+    def waiting_words(self) -> str:
+        """Return how many jobs wait, as it is shown."""
+        count = self.waiting or 0
+        return reasons.counted(min(count, MAX_WAITING), has_more=count > MAX_WAITING)
+
 
 def open_breakers(
     types: Collection[str] | None = None, *, most: int | None = None, counts_waiting: bool = True
@@ -270,17 +272,6 @@ def held_types(types: Collection[str] | None = None) -> dict[str, Any]:
 def is_held(held: Mapping[str, Any], job_type: str, organization_pk: Any) -> bool:
     """Return whether the jobs of a type and an organization are among those ``held``."""
     return job_type in held and held[job_type] in {None, organization_pk}
-
-
-def for_whom(item: OpenBreaker) -> str:
-    """Return whose jobs alone are held, as the end of a clause; empty where all are."""
-    return f" for {item.organization} alone" if item.organization else ""
-
-
-def waiting_in_words(item: OpenBreaker) -> str:
-    """Return how many jobs wait, with a plus sign where that is the least."""
-    count = item.waiting or 0
-    return f"{MAX_WAITING:,}+" if count > MAX_WAITING else f"{count:,}"
 
 
 def _holding(types: Collection[str] | None = None) -> list[tuple[dt.datetime, Breaker]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import itertools
 import math
-import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +33,6 @@ from django_jobs.engine.insight.inspection import (
     WARNING,
     Finding,
     first_faulty,
-    for_whom,
     held_types,
     jobs,
     leader,
@@ -43,7 +40,6 @@ from django_jobs.engine.insight.inspection import (
     open_breakers,
     stalled_duties,
     waiting,
-    waiting_in_words,
 )
 from django_jobs.engine.insight.rollups import types_started_since
 from django_jobs.engine.job_types import declared_types, handlers
@@ -56,176 +52,28 @@ from django_jobs.engine.store.values import ALL_TYPES, Candidate, Lane, LaneBoun
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, PolicyFailed
 from django_jobs.models import Batch, ExecutionLog, Job, JobType, Schedule, Worker
 from django_jobs.statuses import IN_FLIGHT, Status
-from django_jobs.texts import marked as _
-from django_jobs.texts import say
 
-# What is said of the running setup: by what it is about and the code, how grave it is, and the sentence with its facts.
-
-
-def _ok(pattern: str) -> tuple[str, str]:
-    return OK, pattern
-
-
-def _warning(pattern: str) -> tuple[str, str]:
-    return WARNING, pattern
-
-
-def _problem(pattern: str) -> tuple[str, str]:
-    return PROBLEM, pattern
-
-
-#: What to do about quiet workers.
-RESUME: Final = _("Resume them on the admin's page of workers, or start another one.")
-_SENTENCES: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
-    "database": {
-        "answers": _ok("%(database)s answers; installation %(installation)s."),
-        "unreadable": _problem("cannot be read (%(error)s). Is it running, and has `manage.py migrate` been run?"),
-    },
-    "clock": {
-        "clock_set_back": _problem(
-            "the database's clock was set back. Moments that are still to come: %(created)d of the newest jobs were "
-            "submitted, %(running)d that run have started, %(fired)d schedules have fired. Wait until then, or go by "
-            "the page on operations."
-        ),
-    },
-    "isolation level": {"hides_changes": _problem("lets equal jobs be accepted twice (django_jobs.E020).")},
-    "organizations": {
-        "swapped": _problem(
-            "are those of another table than %(before)r, for which the tables were made (django_jobs.E019). Set "
-            "DJANGO_JOBS_ORGANIZATION_MODEL back."
-        ),
-    },
-    "shares": {
-        "not_asked": _ok("all organizations weigh the same, with up to %(limit)s jobs in flight each."),
-        "in_order": _ok("weights and limits of organizations are in order."),
-        "bad_answers": _warning("the access policy gives answers that do not count. %(told)s%(more)s"),
-        "policy_failed": _problem("the access policy cannot be asked: %(error)r. Until it can, all weigh the same."),
-    },
-    "broker": {
-        "answers": _ok("answers; tickets waiting: %(tickets)d."),
-        "wrong_setting": _problem("%(error)s"),
-        "unavailable": _problem("%(error)s. Mend that, or correct the URL in RQ_QUEUES; until then jobs stay Pending."),
-    },
-    "broker owner": {
-        "owned": _ok("belongs to this database."),
-        "no_owner": _warning(
-            "has no owner yet, or was emptied; the first worker or scheduler claims it for this database."
-        ),
-        "foreign": _problem("belongs to installation %(installation)s. %(advice)s (RQ_QUEUES names N)."),
-    },
-    "eviction policy": {
-        "no_eviction": _ok("noeviction."),
-        "unreadable": _warning("may not be asked (CONFIG is closed). See to it that maxmemory-policy is noeviction."),
-        "evicts": _problem(
-            "is %(policy)s, which drops tickets when memory is short. Set maxmemory-policy to noeviction."
-        ),
-    },
-    "foreign jobs": {
-        "none": _ok("none in our queues."),
-        "foreign_jobs": _warning(
-            "set aside from our queues: %(set_aside)s%(newest)s%(waiting)s. They are no tickets of ours. Give RQ jobs "
-            "of yours queues of their own, and see who may write to Redis."
-        ),
-    },
-    "queue": {
-        "served": _ok("worker processes: %(workers)d."),
-        "partly_quiet": _ok("worker processes: %(workers)d, and %(quiet)d that are quiet."),
-        "workers_quiet": _warning("worker processes: %(quiet)d, all of them quiet: they take no new jobs. %(advice)s"),
-        "plain_workers": _warning(
-            "served by plain rqworkers: %(workers)d in RQ's list. They are for a trial; run `jobs_worker`."
-        ),
-        "no_worker": _problem("no live worker takes its jobs. Start `%(command)s`, or one with `--queues %(queue)s`."),
-    },
-    "pool": {
-        "served": _ok("has workers; job types: %(types)d."),
-        "workers_quiet": _problem(
-            _("all its workers are quiet: they were ordered to take no new jobs, and jobs of it wait. %(advice)s")
-        ),
-        "workers_quiet_none_waits": _warning(
-            "all its workers are quiet: they were ordered to take no new jobs; no job of it waits. %(advice)s"
-        ),
-        "no_worker": _problem(_("no live worker, and jobs of it wait. Start `%(command)s`.")),
-        "no_worker_none_waits": _warning("no live worker; no job of it waits. Start `%(command)s`."),
-        "unknown_pool": _problem(
-            _(
-                "is not in DJANGO_JOBS['POOLS'], but is that of the job types %(types)s: their jobs wait. Add it there "
-                "and start `%(command)s`, or give these types another pool."
-            )
-        ),
-        "unknown_pool_of_many": _problem(
-            _(
-                "is not in DJANGO_JOBS['POOLS'], but is that of the job types %(types)s and %(rest)s more: their jobs "
-                "wait. Add it there and start `%(command)s`, or give these types another pool."
-            )
-        ),
-    },
-    "scheduler": {
-        "ticks": _ok("%(holder)s, ticked %(seconds).0f s ago."),
-        "never_ticked": _problem(
-            "never ticked: no retries, no rescue. Run `manage.py jobs_worker` without --no-scheduler, or "
-            "`jobs_scheduler`."
-        ),
-        "silent": _problem(
-            "last ticked %(seconds).0f s ago: no retries, no rescue. Run `manage.py jobs_worker` without "
-            "--no-scheduler, or `jobs_scheduler`."
-        ),
-        "duty_stalled": _problem(
-            "%(duty)s of %(scheduler)s has made no round for %(seconds).0f s. Its log says where it hangs."
-        ),
-    },
-    "waiting jobs": {
-        "none": _ok("none that a free worker should have taken."),
-        "all_busy": _ok("all %(slots)d slots are busy."),
-        "neglected": _problem("%(told)s"),
-    },
-    "batches": {
-        "none": _ok("none expired or lacks its follow-up since a day ago."),
-        "troubled": _warning("%(batches)s%(more)s. Their pages in the admin tell more, and submit what is missing."),
-    },
-    "declared job types": {
-        "up_to_date": _ok("each has its row."),
-        "not_up_to_date": _warning(
-            "their rows are not up to date: %(types)s. Run `manage.py migrate` or `manage.py jobs_sync`."
-        ),
-        "without_row": _problem("without a row: %(types)s. Run `manage.py migrate` or `manage.py jobs_sync`."),
-        "wrong_declarations": _problem("%(error)s"),
-    },
-    "handlers": {
-        "loadable": _ok("all that are enabled can be loaded."),
-        # During a deployment that is normal for a moment.
-        "put_back": _warning(
-            "a worker could not load that of %(jobs)d jobs, which wait for one that can: %(reasons)s. Restart workers "
-            "of an older release, or mend the import; after 10 minutes these jobs end as Dead Letters."
-        ),
-        "unloadable": _problem(
-            "cannot run here: %(types)s. Jobs that wait: %(waiting)d. Mend the import or the path, or disable the type."
-        ),
-    },
-    "permissions": {
-        "unknown_permission": _warning(
-            "job types require some that do not exist, so that only system admins and code may submit them: %(types)s. "
-            "Correct the names, or migrate their apps."
-        ),
-    },
-    "breaker": {
-        "breaker_open": _warning(
-            "of %(job_type)s is open%(for_whom)s since %(since)s UTC, next try at %(next_try_at)s UTC; jobs that wait: "
-            "%(waiting)s. Mend what they call; it closes by itself then. To let all go at once, close it on the "
-            "admin's monitor. Its attempts failed with: %(error)s"
-        ),
-        "breaker_recovering": _warning(
-            "of %(job_type)s is recovering%(for_whom)s since %(since)s UTC, its jobs start at a growing rate; jobs "
-            "that wait: %(waiting)s. Its attempts failed with: %(error)s"
-        ),
-    },
-    "schedules": {"cannot_fire": _problem("cannot fire: %(schedules)s. Mend, pause or delete them.")},
-}
+#: How grave a finding is, where that does not hang on its facts. Any other is a problem.
+_LEVELS: Final[Mapping[str, str]] = dict.fromkeys(
+    (
+        *("answers", "not_asked", "in_order", "owned", "no_eviction", "none", "served", "partly_quiet", "ticks"),
+        *("all_busy", "up_to_date", "loadable"),
+    ),
+    OK,
+) | dict.fromkeys(
+    (
+        *("bad_answers", "no_owner", "closed_config", "foreign_jobs", "plain_workers", "troubled", "not_up_to_date"),
+        *("put_back", "unknown_permission", "breaker_open", "breaker_recovering"),
+    ),
+    WARNING,
+)
 
 
-def finding_of(about: str, code: str, name: str = "", **facts: Any) -> Finding:
+def finding_of(about: str, code: str, name: str = "", *, level: str = "", **facts: Any) -> Finding:
     """Return a finding about a subject, such as a queue of this name."""
-    level, pattern = _SENTENCES[about][code]
-    return Finding(level=level, subject=f"{about} {name}".rstrip(), text=say(pattern, code=code, **facts))
+    return Finding(
+        level=level or _LEVELS.get(code, PROBLEM), subject=f"{about} {name}".rstrip(), code=code, facts=facts
+    )
 
 
 # Whether the permissions that job types require exist, so that somebody beside system admins can have them.
@@ -300,27 +148,11 @@ def troubled_batches(now: dt.datetime, organizations: Collection[Any] | None = N
     return rows[:MAX_NAMED_BATCHES], len(rows) > MAX_NAMED_BATCHES
 
 
-#: How a fault begins: the name of the submission, whether it is tried again, and the field that was refused.
-_NAMES: Final = re.compile(r"(?:then|on_failure)(?P<waits> waits)?: (?:[a-z_.]+: )?")
-
-
-def reason_of(fault: str) -> str:
-    """Return why something could not be submitted, without the names of fields that it begins with."""
-    return _NAMES.sub("", fault, count=1)
-
-
-def is_tried_again(fault: str) -> bool:
-    """Return whether the scheduler goes on trying to submit what is missing."""
-    match = _NAMES.match(fault)
-    return match is not None and match["waits"] is not None
-
-
 def trouble(batch: Batch) -> str:
-    """Return what is wrong with such a batch, in words."""
-    if batch.fault:
-        verb = "waits" if is_tried_again(batch.fault) else "was not submitted"
-        return f"what should follow it {verb} ({reason_of(batch.fault).rstrip('.')})"
-    return "nobody closed it in time, and so it counts as failed"
+    """Return the code of what is wrong with such a batch."""
+    if not batch.fault:
+        return "expired"
+    return "follow_up_waits" if batch.is_fault_passing else "follow_up_missing"
 
 
 def examine_batches(now: dt.datetime) -> Finding:
@@ -329,8 +161,11 @@ def examine_batches(now: dt.datetime) -> Finding:
     if not found:
         return finding_of("batches", "none")
     names = recent_ids({batch.organization_id: batch.organization_name for batch in found})
-    told = [f"{batch.batch_id} of {names[batch.organization_id]}: {trouble(batch)}" for batch in found]
-    return finding_of("batches", "troubled", batches="; ".join(told), more="; and more" if has_more else "")
+    told = [
+        f"{batch.batch_id} of {names[batch.organization_id]}: {trouble(batch)} {batch.fault}".rstrip()
+        for batch in found
+    ]
+    return finding_of("batches", "troubled", batches="; ".join(told), more="yes" if has_more else "")
 
 
 # Diagnostics of the organizations' shares: whether the access policy answers with weights and limits that count.
@@ -348,10 +183,10 @@ def examine_shares() -> Finding:
             return finding_of("shares", "not_asked", limit=tenant_shares.default_limit())
         bad = list(itertools.islice(tenant_shares.bad_answers(_busy_organizations()), MAX_NAMED_SHARES + 1))
     except (PolicyFailed, ImproperlyConfigured) as error:
-        return finding_of("shares", "policy_failed", error=cause_of(error))
+        return finding_of("shares", "policy_failed", error=f"{type(cause_of(error)).__name__}: {cause_of(error)}")
     if not bad:
         return finding_of("shares", "in_order")
-    more = " There are more." if len(bad) > MAX_NAMED_SHARES else ""
+    more = "yes" if len(bad) > MAX_NAMED_SHARES else ""
     return finding_of("shares", "bad_answers", told=" ".join(map(str, bad[:MAX_NAMED_SHARES])), more=more)
 
 
@@ -375,11 +210,11 @@ def examine_types() -> Iterator[Finding]:
     yield _examine_declarations()
     unloadable_here, put_back = _unloadable_here(), handlers.find_unloadable()
     if unloadable_here:
-        named = _named([f"{name} ({problem.rstrip('.')})" for name, problem in unloadable_here.items()])
+        named = _named([f"{name} ({problem})" for name, problem in unloadable_here.items()])
         count = waiting().filter(job_type_id__in=list(unloadable_here)).count()
         yield finding_of("handlers", "unloadable", types=named, waiting=count)
     if put_back:
-        reasons = _named(sorted({message.rstrip(".") for message in put_back.values()}))
+        reasons = _named(sorted(set(put_back.values())))
         yield finding_of("handlers", "put_back", jobs=len(put_back), reasons=reasons)
     if not unloadable_here and not put_back:
         yield finding_of("handlers", "loadable")
@@ -570,10 +405,6 @@ class _Look:
 # Diagnostics of pools: whether each has workers while its jobs wait, and whether the types' pools are configured.
 
 
-#: How many types are named; the others are counted.
-MAX_NAMED_POOLS: Final = 5
-
-
 def examine_pools(workers: Sequence[Worker], types: Collection[str] | None = None) -> Iterator[Finding]:
     """Yield a finding for each pool where there are several, and one for types whose pool is not configured.
 
@@ -589,11 +420,9 @@ def examine_pools(workers: Sequence[Worker], types: Collection[str] | None = Non
         if not code:
             yield finding_of("pool", "served", pool, types=len(names))
         else:
-            yield unserved(pool, code if _do_any_of_types_wait(names) else f"{code}_none_waits")
+            yield unserved(pool, code, level="" if _do_any_of_types_wait(names) else WARNING)
     for pool, names in by_pool.items():
-        rest = len(names) - MAX_NAMED_POOLS
-        code = "unknown_pool_of_many" if rest > 0 else "unknown_pool"
-        yield unserved(pool, code, types=", ".join(names[:MAX_NAMED_POOLS]), rest=rest)
+        yield unserved(pool, "unknown_pool", types=_named(names))
 
 
 def why_unserved(pool: str, workers: Sequence[Worker]) -> str:
@@ -604,10 +433,8 @@ def why_unserved(pool: str, workers: Sequence[Worker]) -> str:
 
 
 def unserved(pool: str, code: str, **facts: Any) -> Finding:
-    """Return the finding for a pool that nobody serves, and what to do."""
-    option = "" if pool == DEFAULT_POOL else f" --pool {pool}"
-    way = {"advice": say(RESUME)} if "quiet" in code else {"command": f"manage.py jobs_worker{option}"}
-    return finding_of("pool", code, pool, **way, **facts)
+    """Return the finding for a pool that nobody serves."""
+    return finding_of("pool", code, pool, pool=pool, **facts)
 
 
 def types_by_pool(rows: QuerySet[JobType]) -> dict[str, list[str]]:
@@ -644,9 +471,6 @@ def _do_any_of_types_wait(types: Sequence[str]) -> bool:
 
 #: Of what started between them so many entries of the history are read, the newest.
 MAX_STARTS: Final = 5_000
-#: What to do.
-LOOK: Final = "Look at the workers' logs, and whether RQ is suspended (`rq resume`)."
-START: Final = "Start workers."
 
 
 class LiveWorker(NamedTuple):
@@ -727,21 +551,15 @@ class Started:
 
 
 def _tell_stuck(stuck: Mapping[QueuedType, int], slots: Sequence[LiveWorker]) -> Finding:
-    """Say how many jobs of which pools wait, and what to do."""
+    """Tell how many jobs of which pools wait, at the least, and how many slots are free."""
     facts: list[dict[str, Any]] = []
-    told: list[str] = []
-    advice: list[str] = []
     for pool in pools.names():
         if of_pool := {place: count for place, count in stuck.items() if place.queue.pool == pool}:
             queues, count = {place.queue for place in of_pool}, sum(of_pool.values())
             mine = [item for item in slots if not queues.isdisjoint(item.queues)]
             free, total = sum(item.free for item in mine), sum(item.total for item in mine)
             facts.append({"pool": pool, "jobs": count, "free": free, "total": total})
-            where = f" of pool {pool}" if pools.configured() else ""
-            due = f"{count} or more{where} were due more than {timing.STUCK_JOB_SECONDS} s ago"
-            told.append(f"{due}, and slots are free: {free} of {total}.")
-            advice.append(LOOK if mine else START)
-    return finding_of("waiting jobs", "neglected", told=" ".join([*told, *dict.fromkeys(advice)]), pools=facts)
+    return finding_of("waiting jobs", "neglected", pools=facts)
 
 
 # Diagnostics of the running setup: one finding for each subject. They change nothing at the broker.
@@ -782,8 +600,8 @@ def _examine_schema() -> Iterator[Finding]:
     """Yield what is wrong with the tables. A migration that only takes away what an older release needs may be late."""
     late = database.unapplied_migrations()
     if late:
-        level = PROBLEM if database.lacks_columns() else WARNING
-        yield Finding(level=level, subject="schema", text=database.behind(late))
+        level, behind = PROBLEM if database.lacks_columns() else WARNING, database.behind(late)
+        yield finding_of("schema", behind.code, level=level, **behind.values)
 
 
 def _examine_clock(now: dt.datetime) -> Iterator[Finding]:
@@ -829,23 +647,24 @@ def _eviction() -> Finding:
     policy = get_broker().eviction_policy()
     if policy == "noeviction":
         return finding_of("eviction policy", "no_eviction")
-    return finding_of("eviction policy", "evicts" if policy else "unreadable", policy=policy)
+    return finding_of("eviction policy", "evicts" if policy else "closed_config", policy=policy)
 
 
 def _foreign() -> Finding:
     ids, aside = get_broker().foreign_ids(), get_broker().set_aside()
     if not ids and not aside.count:
         return finding_of("foreign jobs", "none")
-    newest = f" (newest: {', '.join(aside.newest)})" if aside.newest else ""
-    waiting_ids = f"; waiting there: {len(ids)} (first: {ids[0][:80]!a})" if ids else ""
-    return finding_of("foreign jobs", "foreign_jobs", set_aside=aside, newest=newest, waiting=waiting_ids)
+    waiting_ids = f"{len(ids)} (first: {ids[0][:80]!a})" if ids else ""
+    return finding_of(
+        "foreign jobs", "foreign_jobs", count=str(aside), newest=", ".join(aside.newest), waiting=waiting_ids
+    )
 
 
 def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
     """Tell for each queue who serves it. Of a pool without workers :func:`examine_pools` tells, in one finding."""
     names = _queues_to_examine(workers)
     plain = plain_workers(list(names))
-    for name, option in names.items():
+    for name, pool in names.items():
         mine = [worker for worker in workers if name in worker.queues.split(",")]
         count = len(working(mine))
         if count == len(mine) > 0:
@@ -853,12 +672,12 @@ def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
         elif count:
             yield finding_of("queue", "partly_quiet", name, workers=count, quiet=len(mine) - count)
         elif mine:
-            found = finding_of("queue", "workers_quiet", name, quiet=len(mine), advice=RESUME)
-            yield dataclasses.replace(found, level=PROBLEM) if _do_any_of_queue_wait(name) else found
+            level = "" if _do_any_of_queue_wait(name) else WARNING
+            yield finding_of("queue", "workers_quiet", name, level=level, quiet=len(mine))
         elif plain.get(name):
             yield finding_of("queue", "plain_workers", name, workers=plain[name])
         else:
-            yield finding_of("queue", "no_worker", name, command=f"manage.py jobs_worker{option}", queue=name)
+            yield finding_of("queue", "no_worker", name, pool=pool)
 
 
 def _do_any_of_queue_wait(name: str) -> bool:
@@ -869,12 +688,12 @@ def _do_any_of_queue_wait(name: str) -> bool:
 
 
 def _queues_to_examine(workers: list[Worker]) -> dict[str, str]:
-    """Return the queues of the default pool, and of each other one that has a worker, with the option that names it."""
-    served = {queue for worker in workers for queue in worker.queues.split(",")}
-    found = dict.fromkeys(jobs_settings.QUEUES.values(), "")
+    """Return the queues of the default pool, and of each other one that has a worker, with their pools."""
+    served = queues_of(workers)
+    found = dict.fromkeys(jobs_settings.QUEUES.values(), DEFAULT_POOL)
     for pool in pools.configured():
-        if names := pools.queue_names(pool) if not served.isdisjoint(pools.queue_names(pool)) else []:
-            found |= dict.fromkeys(names, f" --pool {pool}")
+        if not served.isdisjoint(pools.queue_names(pool)):
+            found |= dict.fromkeys(pools.queue_names(pool), pool)
     return found
 
 
@@ -889,11 +708,11 @@ def plain_workers(queues: list[str]) -> Mapping[str, int]:
 def _examine_scheduler(now: dt.datetime) -> Iterator[Finding]:
     """Yield whether a scheduler leads, and which duties of one are stalled."""
     found = leader(now)
-    code = "ticks" if found.is_alive else "never_ticked" if found.seconds_since_tick is None else "silent"
-    yield finding_of("scheduler", code, holder=found.holder or "none leads now", seconds=found.seconds_since_tick)
+    code = "ticks" if found.is_alive else "no_scheduler"
+    yield finding_of("scheduler", code, holder=found.holder, seconds=round(found.seconds_since_tick or 0))
     for item in stalled_duties(now):
-        seconds = (now - item.since).total_seconds()
-        yield finding_of("scheduler", "duty_stalled", duty=item.duty, scheduler=item.scheduler, seconds=seconds)
+        since = f"{item.since:%Y-%m-%d %H:%M:%S}"
+        yield finding_of("scheduler", "duty_stalled", duty=item.duty, scheduler=item.scheduler, since=since)
 
 
 def examine_breakers() -> Iterator[Finding]:
@@ -902,12 +721,11 @@ def examine_breakers() -> Iterator[Finding]:
         yield finding_of(
             "breaker",
             "breaker_recovering" if item.next_try_at is None else "breaker_open",
-            job_type=item.job_type,
-            for_whom=for_whom(item),
+            name=item.job_type,
             organization=item.organization,
             since=f"{item.since:%Y-%m-%d %H:%M:%S}",
-            next_try_at=item.next_try_at and f"{item.next_try_at:%Y-%m-%d %H:%M:%S}",
-            waiting=waiting_in_words(item),
+            next_try=item.next_try_at and f"{item.next_try_at:%Y-%m-%d %H:%M:%S}",
+            waiting=item.waiting_words,
             error=item.error_message[:MAX_ERROR],
         )
 
@@ -915,4 +733,4 @@ def examine_breakers() -> Iterator[Finding]:
 def examine_schedules() -> Iterator[Finding]:
     """Yield a finding where enabled schedules could not submit their jobs the last time."""
     if found := first_faulty():
-        yield finding_of("schedules", "cannot_fire", schedules=named(found))
+        yield finding_of("schedules", "schedules_cannot_fire", schedules=named(found))

@@ -30,9 +30,11 @@ class Command(JsonAnswers):
         found = []
         for finding in examine():
             levels[finding.level] += 1
-            found.append({"level": finding.level, "subject": finding.subject, "text": str(finding.text)})
+            found.append({name: getattr(finding, name) for name in ("level", "subject", "code", "text")})
             if not self.as_json:  # each as soon as it is known
-                self.say({}, f"{styles[finding.level](f'{finding.level:<8}')} {finding.subject}: {finding.text}")
+                self.say(
+                    {}, f"{styles[finding.level](f'{finding.level:<8}')} {finding.subject}: {finding.text}".rstrip(": ")
+                )
         if self.as_json:
             self.say({"problems": levels[PROBLEM], "warnings": levels[WARNING], "findings": found}, "")
         if levels[PROBLEM]:

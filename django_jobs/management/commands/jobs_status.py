@@ -25,7 +25,7 @@ from django_jobs.engine.insight.inspection import (
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.management.shell import ShellCommand, told_plainly
-from django_jobs.management.status import alarm_lines, hindrances, status_facts
+from django_jobs.management.status import held_lines, status_facts
 from django_jobs.statuses import TERMINAL
 
 PAUSE_SECONDS = 2.0
@@ -65,7 +65,7 @@ class Command(ShellCommand):
 
 
 def _state() -> str:
-    return "\n".join(describe(snapshot(), [*alarm_lines(), *hindrances()]))
+    return "\n".join(describe(snapshot(), held_lines()))
 
 
 def look(read: Callable[[], str] = _state, *, as_json: bool = False) -> str:

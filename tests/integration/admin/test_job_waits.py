@@ -28,7 +28,7 @@ def waits(client: Client, job: Job) -> str:
 def test_of_a_pool_that_is_not_configured_it_is_said_what_to_do(root: Client, settings: Any, status: str) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
     job = job_in(status, job_type=make_job_type(pool="gpu"))
-    assert codes_on(waits(root, job)) == ["window" if status == "Pending" else "broker"]
+    assert codes_on(waits(root, job)) == ["no_worker"]
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
     words = waits(root, job)
     assert codes_on(words) == ["unknown_pool"]
@@ -42,7 +42,7 @@ def test_of_a_pool_without_workers_system_admins_read_what_to_do(
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
     job = pending_job(make_job_type(pool="gpu"), mine)
     said = "manage.py jobs_worker --pool gpu"
-    assert codes_on(waits(root, job)) == ["window"]
+    assert codes_on(waits(root, job)) == ["no_worker"]
     assert said in waits(root, job)
     assert said not in page_of(admin.staff_of(mine), job)
     verbs.announce_worker("worker-1", pools.queue_names("gpu"), slots=1, window=2)

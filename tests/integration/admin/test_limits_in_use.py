@@ -94,12 +94,12 @@ def test_that_lanes_change_is_told(root: Client, mine: Organization) -> None:
     [
         ({"max_running": 2}, "max_running", "2 2"),
         ({"max_running_per_organization": 2}, "max_running_per_organization", "2 2"),
-        ({"concurrency_key": "account", "max_running_per_key": 2}, "max_running_per_key", "2 2 42"),
+        ({"concurrency_key": "account", "max_running_per_key": 2}, "max_running_per_key", "42 2 2"),
         ({"max_starts": 2}, "max_starts", "2 1"),
         (
             {"concurrency_key": "account", "max_running_per_key": 9, "max_starts_per_key": 2},
             "max_starts_per_key",
-            "2 1",
+            "42 2 1",
         ),
     ],
 )

@@ -69,8 +69,8 @@ def test_of_types_that_are_none_of_theirs_staff_are_told_nothing(
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
     pending_job(make_job_type(type_name="secret_drawing", pool="gpu"))
     assert "secret_project" not in page(member)
-    assert "ours" in noticed(member)["types_paused"]
-    assert ["--pool gpu" in noticed(client)["no_worker"] for client in (root, member)] == [True, False]
+    assert "ours" in noticed(member)["type_paused"]
+    assert ["gpu" in noticed(client)["no_worker"] for client in (root, member)] == [True, False]
 
 
 def test_a_system_admin_needs_no_permission_of_djangos() -> None:

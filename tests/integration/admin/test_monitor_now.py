@@ -199,7 +199,7 @@ def test_a_pool_whose_jobs_wait_for_no_worker_is_told(root: Client, mine: Organi
     kind = make_job_type(pool="gpu")
     assert noticed(root) == {}
     pending_job(kind, mine)
-    assert "jobs_worker --pool gpu" in noticed(root)["no_worker"]
+    assert "gpu" in noticed(root)["no_worker"]
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
     assert "gpu" in noticed(root)["unknown_pool"]
 
@@ -241,10 +241,10 @@ def test_entries_that_are_no_tickets_are_told_to_system_admins(
     root: Client, member: Client, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker, "set_aside", lambda: SetAside(count=1_000, is_capped=True, newest=("'<b>'",)))
-    assert "1,000+" in noticed(root)["set_aside"]
+    assert "1,000+" in noticed(root)["foreign_jobs"]
     (notice,) = monitor(root)["notices"]
     assert str(notice.advice) in page(root)
-    assert "set_aside" not in codes_on(page(member))
+    assert "foreign_jobs" not in codes_on(page(member))
 
 
 @pytest.mark.usefixtures("sound")

@@ -113,10 +113,10 @@ def test_of_many_types_the_busiest_are_shown_and_failures_count(
 def test_a_paused_type_is_shown_as_such(root: Client, mine: Organization) -> None:
     count(kind := make_job_type(type_name="mails", is_paused=True), mine, completed=1)
     assert codes_on(monitor(root)["types"][0].state) == ["paused"]
-    assert kind.pk in noticed(root)["types_paused"]
+    assert kind.pk in noticed(root)["type_paused"]
     JobType.objects.update(is_enabled=False)
     assert codes_on(monitor(root)["types"][0].state) == ["disabled"]
-    assert "types_paused" not in noticed(root)
+    assert "type_paused" not in noticed(root)
 
 
 def test_a_type_that_was_deleted_meanwhile_is_still_told(root: Client, mine: Organization) -> None:

@@ -12,7 +12,6 @@ from tests.support.breakers import claim_try, let_pass, make_fragile_type, open_
 from tests.support.brokers import end, job_in, pending_job, returned
 from tests.support.commands import run
 from tests.support.factories import make_job_type
-from tests.support.verbs import MAX_BREAKERS
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -51,14 +50,6 @@ def test_of_a_breaker_that_holds_one_organization_it_is_shown_which(organization
     assert all(name in shown() for name in ("send_fax", organization.name))
     (item,) = told("breakers")
     assert (item["job_type"], item["organization"]) == ("send_fax", organization.name)
-
-
-def test_of_many_open_breakers_the_first_are_shown() -> None:
-    for number in range(MAX_BREAKERS + 1):
-        open_by_failures(make_fragile_type(type_name=f"held_{number}", breaker_failures=1))
-    assert shown().count("held_") == MAX_BREAKERS
-    assert "jobs_check" in shown()
-    assert len(told("breakers")) == MAX_BREAKERS + 1
 
 
 def test_types_at_their_limits_are_shown_with_what_waits(organization: Organization) -> None:

@@ -82,8 +82,8 @@ def test_watching_tells_programs_that_the_database_went_away() -> None:
 
 def test_the_check_tells_programs_what_it_found(interpose: Interpose, sound: None) -> None:
     facts = call("jobs_check", "--json").facts
-    assert (facts["problems"], {"level", "subject", "text"}) == (0, set(facts["findings"][0]))
-    interpose("examine", lambda: iter([Finding(level=PROBLEM, subject="database", text="away")]))
+    assert (facts["problems"], {"level", "subject", "code", "text"}) == (0, set(facts["findings"][0]))
+    interpose("examine", lambda: iter([Finding(level=PROBLEM, subject="database", code="away")]))
     answer = call("jobs_check", "--json")
     assert (answer.code, answer.facts["problems"], answer.error["code"]) == (1, 1, "problems")
 

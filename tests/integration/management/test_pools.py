@@ -59,14 +59,14 @@ def test_a_pool_without_workers_is_a_problem_once_its_jobs_wait(
     if status == "Queued":
         verbs.dispatch()
     assert Job.objects.get(pk=job.pk).status == status
-    assert findings()["pool gpu"] == ("PROBLEM", "no_worker", {"command": "manage.py jobs_worker --pool gpu"})
+    assert findings()["pool gpu"] == ("PROBLEM", "no_worker", {"pool": "gpu"})
 
 
 def test_a_pool_whose_workers_are_all_quiet_is_a_problem_once_its_jobs_wait(
     gpu: JobType, organization: Organization
 ) -> None:
     verbs.announce_worker("gpu-1", queue_names("gpu"), slots=1, window=1, quiet_since=timezone.now())
-    assert findings()["pool gpu"][:2] == ("WARNING", "workers_quiet_none_waits")
+    assert findings()["pool gpu"][:2] == ("WARNING", "workers_quiet")
     submit_job(gpu, organization)
     assert findings()["pool gpu"][:2] == ("PROBLEM", "workers_quiet")
 
@@ -78,8 +78,7 @@ def test_jobs_of_other_pools_do_not_count(gpu: JobType, organization: Organizati
 
 def test_a_queue_of_a_pool_that_its_workers_leave_out_is_a_problem(gpu: JobType) -> None:
     verbs.announce_worker("gpu-1", ["jobs-gpu-low"], slots=1, window=1)
-    facts = {"command": "manage.py jobs_worker --pool gpu", "queue": "jobs-gpu-high"}
-    assert findings()["queue jobs-gpu-high"] == ("PROBLEM", "no_worker", facts)
+    assert findings()["queue jobs-gpu-high"] == ("PROBLEM", "no_worker", {"pool": "gpu"})
 
 
 @pytest.mark.parametrize("remaining", [{}, {"cpu": {}}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -101,10 +102,10 @@ def test_a_database_that_system_checks_find_away_is_examined_all_the_same(
     monkeypatch: pytest.MonkeyPatch, interpose: Interpose
 ) -> None:
     monkeypatch.setattr(BaseCommand, "check", failing(OperationalError("no route")))
-    interpose("examine", lambda: [Finding(level=PROBLEM, subject="database", text="away")])
+    interpose("examine", lambda: [Finding(level=PROBLEM, subject="database", code="away")])
     out = io.StringIO()
     assert refusal("jobs_check", skip_checks=False, stdout=out, no_color=True) == "problems"
-    assert out.getvalue() == "PROBLEM  database: away\n"
+    assert out.getvalue() == "PROBLEM  database\n"
 
 
 @pytest.mark.parametrize("command", ["jobs_worker", "jobs_scheduler"])
@@ -206,7 +207,7 @@ def test_a_redis_url_that_is_none_is_told(settings: Any, started: list[WorkerOpt
     settings.RQ_QUEUES = {name: {"URL": url} for name in settings.RQ_QUEUES}
     out = io.StringIO()
     assert refusal("jobs_check", stdout=out, no_color=True) == "problems"
-    assert "PROBLEM  broker: RQ_QUEUES['jobs-normal'] " in out.getvalue()
+    assert re.search(r"PROBLEM  broker: .*RQ_QUEUES\['jobs-normal'\] ", out.getvalue())
     for command in ("jobs_worker", "jobs_status"):
         with pytest.raises(CommandError, match=r"RQ_QUEUES\['jobs-normal'\] ") as caught:
             run(command)

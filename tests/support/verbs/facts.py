@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from django_jobs.admin.jobs import LARGE as LARGE_PAGE_FIELDS
     from django_jobs.admin.job import DRAWN as DRAWN_RELATIVES
     from django_jobs.admin.job import MAX_RELATIVES as RELATIVES_ROWS
-    from django_jobs.admin.reasons import REASONS as WAIT_REASONS
+    from django_jobs.engine.insight.reasons import REASONS
     from django_jobs.admin.monitor_numbers import WORKERS_SHOWN
     from django_jobs.api.methods import METHODS
     from django_jobs.api.base import RATES as THROTTLE_RATES
@@ -120,9 +120,8 @@ if TYPE_CHECKING:
     from django_jobs.engine.submission.targets import ASKED as ASKED_AT_ONCE
     from django_jobs.engine.store.values import INCREMENT
     from django_jobs.engine.store.values import NOW
-    from django_jobs.management.status import MAX_ALARMS
+    from django_jobs.management.status import MAX_HELD as MAX_ALARMS
     from django_jobs.management.shell import MAX_TEXT as MAX_IDS_TEXT
-    from django_jobs.management.status import MAX_NAMED_BREAKERS as MAX_BREAKERS
     from django_jobs.models.job_type import MAX_AT_ONCE as TYPE_MAX_AT_ONCE
     from django_jobs.models.job_type import MAX_DAYS as TYPE_MAX_DAYS
     from django_jobs.models.job_type import MAX_RATE as TYPE_MAX_RATE

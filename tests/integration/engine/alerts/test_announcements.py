@@ -60,7 +60,7 @@ def test_it_is_sent_once_when_it_is_raised_and_once_when_it_is_over(
         (Alert, "schedule_cannot_fire", True),
         (Alert, "schedule_cannot_fire", False),
     ]
-    assert all(item[3].startswith(f"{name}: ") and re.search(r"\d\d:\d\d UTC", item[3]) for item in told)
+    assert all(f": {name}. " in item[3] and re.search(r"\d\d:\d\d UTC", item[3]) for item in told)
     assert told[0][3].endswith("It is gone.")
 
 

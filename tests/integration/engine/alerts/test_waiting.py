@@ -79,7 +79,7 @@ def test_a_pool_that_is_not_configured_is_told(settings: Any, workers: None, org
     neglect(kind, organization)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
     alert = the_alarm()
-    assert (alert.subject, alert.facts["is_configured"]) == ("gpu", False)
+    assert (alert.subject, alert.facts["code"]) == ("gpu", "unknown_pool")
 
 
 def test_jobs_that_nothing_holds_are_told(

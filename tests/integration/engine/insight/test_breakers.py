@@ -54,10 +54,11 @@ def test_none_is_told_of_a_type_whose_breaker_is_switched_off(held: JobType) -> 
 
 
 def test_the_diagnostics_warn_of_it(held: JobType) -> None:
-    (finding,) = [item for item in verbs.examine() if item.subject == "breaker"]
+    (finding,) = [item for item in verbs.examine() if item.subject.startswith("breaker ")]
     assert (finding.level, finding.code) == ("WARNING", "breaker_open")
     moment = f"{breaker_of(held).next_try_at:%Y-%m-%d %H:%M:%S}"
-    wanted = {"job_type": held.pk, "waiting": "3", "next_try_at": moment, "error": "it failed"}
+    wanted = {"waiting": "3", "next_try": moment, "error": "it failed"}
+    assert finding.subject == f"breaker {held.pk}"
     assert {name: finding.facts[name] for name in wanted} == wanted
 
 
@@ -116,7 +117,7 @@ def test_of_one_that_holds_one_organization_it_is_told_which(organization: Organ
     assert (told.organization, told.organization_pk, told.waiting) == (organization.name, organization.pk, FAILURES + 1)
     assert verbs.held_types() == {kind.pk: organization.pk}
     assert [get_job_status(job.name).waiting_for for job in (mine, theirs)] == ["breaker", "window"]
-    (finding,) = [item for item in verbs.examine() if item.subject == "breaker"]
-    assert f" for {organization.name} alone " in finding.text
+    (finding,) = [item for item in verbs.examine() if item.subject.startswith("breaker ")]
+    assert finding.facts["organization"] == organization.name
     organization.delete()
     assert [item.organization for item in verbs.open_breakers()] == [str(told.organization_pk)]

@@ -33,7 +33,7 @@ def test_a_breaker_is_said_to_recover_once_it_does() -> None:
     recovering = words("breaker_open", {"state": "Recovering", "failed": 0, "waiting": 2})
     own = words("breaker_open", {"state": "Recovering"}, is_partial=True)
     numbers = [re.findall(r"\d+", said.text) for said in (held, recovering, own)]
-    assert numbers == [["12", "00", "7", "2"], ["12", "00", "2"], ["12", "00"]]
+    assert numbers == [["7", "2", "12", "00"], ["2", "12", "00"], ["12", "00"]]
     assert own.text != words("breaker_open", {"state": "Open"}, is_partial=True).text
     assert (bool(held.advice), own.advice) == (True, "")  # which is for system admins
 
