@@ -225,10 +225,11 @@ class RowsView(JobsView, GenericViewSet[M]):
         match: Any = self.request.resolver_match
         return str(reverse(f"{match.namespace}:{url_name}", request=self.request, kwargs=prefix | kwargs))
 
-    @staticmethod
-    def refuse_fields(request: Any) -> None:
-        """Raise ValidationError when the body has any field: this call takes none."""
-        NothingSerializer(data=request.data).is_valid(raise_exception=True)
+    def get_body(self, instance: Any = None, **options: Any) -> dict[str, Any]:
+        """Return the fields of the body. ValidationError for wrong ones, and those that a call does not take."""
+        serializer = self.get_serializer(instance, data=self.request.data, **options)
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
 
 
 # How often a user may call, by kind of request.

@@ -182,9 +182,9 @@ class BatchViewSet(RowsView[Batch]):
 
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Make a batch, which is open: jobs are added until it is closed."""
-        serializer = NewBatchSerializer(data=request.data, context=self.get_serializer_context())
-        serializer.is_valid(raise_exception=True)
-        batch = _create(serializer, request.user)
+        fields = self.get_body()
+        check_organization(fields["organization"], request.user)
+        batch = create_batch(fields.pop("organization"), user=request.user, **fields)
         location = self.reverse_action("detail", kwargs={"batch_id": batch.batch_id})
         return self._answer(batch, status.HTTP_201_CREATED, headers={"Location": location})
 
@@ -195,13 +195,13 @@ class BatchViewSet(RowsView[Batch]):
     @action(detail=True, methods=["post"])
     def close(self, request: Any, **kwargs: Any) -> Response:
         """Close a batch: only its own jobs may add jobs to it now, and it ends with the last of them."""
-        self.refuse_fields(request)
+        self.get_body()
         return self._answer(close_batch(self.kwargs["batch_id"], user=request.user))
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Any, **kwargs: Any) -> Response:
         """Cancel what waits of a batch, and ask what runs of it to stop."""
-        self.refuse_fields(request)
+        self.get_body()
         batch = cancel_batch(self.kwargs["batch_id"], user=request.user)
         is_done = batch.state == BatchState.CANCELED
         return self._answer(batch, status.HTTP_200_OK if is_done else status.HTTP_202_ACCEPTED)
@@ -209,18 +209,10 @@ class BatchViewSet(RowsView[Batch]):
     @action(detail=True, methods=["post"])
     def retry(self, request: Any, **kwargs: Any) -> Response:
         """Start those jobs of a batch over that failed, with all their retries."""
-        self.refuse_fields(request)
+        self.get_body()
         batch = retry_batch(self.kwargs["batch_id"], user=request.user)
         is_done = batch.retry_position is None  # the scheduler goes on with many
         return self._answer(batch, status.HTTP_200_OK if is_done else status.HTTP_202_ACCEPTED)
 
     def _answer(self, batch: Batch, status_code: int = status.HTTP_200_OK, **more: Any) -> Response:
         return Response(BatchSerializer(get_batch_status(batch)).data, status=status_code, **more)
-
-
-def _create(serializer: NewBatchSerializer, user: Any) -> Batch:
-    """Make the batch that a valid serializer describes. InvalidSubmission has the engine's errors by its fields."""
-    fields = dict(serializer.validated_data)
-    name = fields.pop("organization")
-    check_organization(name, user)
-    return create_batch(name, user=user, **fields)

@@ -312,12 +312,8 @@ def reread(job: Job) -> Job:
     return Job.primary.filter(pk=job.pk).first() or job
 
 
-def submit(serializer: SubmissionSerializer, user: Any) -> Job:
-    """Submit what a valid serializer holds, and return the job.
-
-    InvalidSubmission has the engine's errors by the serializer's fields.
-    """
-    fields = dict(serializer.validated_data)
+def submit(fields: dict[str, Any], user: Any) -> Job:
+    """Submit what a valid SubmissionSerializer holds, and return the job."""
     name = fields["organization"]
     visible = bool(organizations_named({name}, user))
     try:
@@ -431,9 +427,7 @@ class JobViewSet(RowsView[Job]):
 
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Submit a job."""
-        serializer = SubmissionSerializer(data=request.data, context=self.get_serializer_context())
-        serializer.is_valid(raise_exception=True)
-        job = reread(submit(serializer, request.user))
+        job = reread(submit(self.get_body(), request.user))
         body = {**self._described(job), "message": SUBMITTED}
         location = self.reverse_action("detail", kwargs={"job_id": job.name})
         return Response(body, status=status.HTTP_201_CREATED, headers={"Location": location})
@@ -458,7 +452,7 @@ class JobViewSet(RowsView[Job]):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Any, **kwargs: Any) -> Response:
         """Cancel a job that waits; ask one that runs to stop."""
-        self.refuse_fields(request)
+        self.get_body()
         job = cancel_job(self.get_object(), user=request.user)
         done = job.status == Status.CANCELED
         return Response(self._described(job), status=status.HTTP_200_OK if done else status.HTTP_202_ACCEPTED)
@@ -466,7 +460,7 @@ class JobViewSet(RowsView[Job]):
     @action(detail=True, methods=["post"])
     def retry(self, request: Any, **kwargs: Any) -> Response:
         """Give a job that failed a new life, with all its retries."""
-        self.refuse_fields(request)
+        self.get_body()
         job = retry_job(self.get_object(), user=request.user)
         return Response(self._described(job))
 
@@ -494,7 +488,7 @@ class JobViewSet(RowsView[Job]):
     @action(detail=False, methods=["post"], url_path="socket-ticket", url_name="socket-ticket")
     def socket_ticket(self, request: Any, **kwargs: Any) -> Response:
         """A ticket that opens one websocket as you, within a minute, for as long as your session or token holds."""
-        self.refuse_fields(request)
+        self.get_body()
         ticket = sockets.make_ticket(request.user, credential_of(request))
         body = {"ticket": ticket, "expires_in": timing.SOCKET_PASS_SECONDS}
         return Response(body, headers={"Cache-Control": "no-store"})

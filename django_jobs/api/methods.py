@@ -212,7 +212,7 @@ class SubmitJob(MethodView):
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
         serializer = SubmissionSerializer(data=with_objects(fields))
         serializer.is_valid(raise_exception=True)
-        return _told(jobs.reread(jobs.submit(serializer, user)), SUBMITTED)
+        return _told(jobs.reread(jobs.submit(serializer.validated_data, user)), SUBMITTED)
 
 
 class CancelJob(MethodView):

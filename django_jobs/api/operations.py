@@ -118,12 +118,11 @@ class OperationViewSet(RowsView[Operation]):
 
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Act on all jobs that match, or with `dry_run` only count them."""
-        serializer = NewOperationSerializer(data=request.data, context=self.get_serializer_context())
-        serializer.is_valid(raise_exception=True)
-        asked = _asked(serializer, request.user)
+        fields = self.get_body()
+        asked = _asked(fields, request.user)
         if asked.filters.is_walked:
             count_search(request)
-        if serializer.validated_data["dry_run"]:
+        if fields["dry_run"]:
             return Response(_estimate(asked, request.user))
         operation = operations.start_operation(asked, user=request.user)
         location = self.reverse_action("detail", kwargs={"id": operation.pk})
@@ -149,7 +148,7 @@ class OperationViewSet(RowsView[Operation]):
         return self._switch(request, operations.stop, Operation.State.STOPPED)
 
     def _switch(self, request: Any, act: Callable[..., bool], wanted: str) -> Response:
-        self.refuse_fields(request)
+        self.get_body()
         operation = self.get_object()
         if not act(operation, user=request.user) and operation.state != wanted:
             raise OperationOver(_("The operation is over: it is “%(state)s”.") % {"state": operation.state})
@@ -169,14 +168,13 @@ def _estimate(asked: OperationRequest, user: Any) -> dict[str, Any]:
     return dict(EstimateSerializer(facts).data)
 
 
-def _asked(serializer: NewOperationSerializer, user: Any) -> OperationRequest:
-    """Return the request that a valid serializer describes. InvalidOperation names what is wrong with the filters."""
-    given = serializer.validated_data
+def _asked(given: dict[str, Any], user: Any) -> OperationRequest:
+    """Return the request that a body describes. InvalidOperation names what is wrong with the filters."""
     try:
         filters = JobFilter.read(given["filters"], user)
     except InvalidFilter as error:
         raise InvalidOperation({f"filters.{name}": texts for name, texts in error.errors.items()}) from error
     if not operations.may_operate(user, filters):
         raise PermissionDenied(_("Operations are for the admins of an organization and for system admins."))
-    names = ("action", "value", "rate", "stop_above", "try_first")
-    return OperationRequest(filters=filters, **{name: given.get(name) for name in names})
+    how: dict[str, Any] = {name: given.get(name) for name in ("action", "value", "rate", "stop_above", "try_first")}
+    return OperationRequest(filters=filters, **how)

@@ -148,27 +148,6 @@ TYPE_IT: Final = "Type this value: what the schedule has there is hidden from yo
 DEFAULTS: Final = {"jitter": 0, "catch_up": "once", "overlap": "skip", "is_enabled": True}
 
 
-def create(serializer: ScheduleSerializer, user: Any) -> Schedule:
-    """Make the schedule that a valid serializer holds. InvalidSchedule has the engine's errors by its fields."""
-    given = dict(serializer.validated_data)
-    if given.get("organization"):
-        check_organization(given["organization"], user)
-    return create_schedule(given, user=user)
-
-
-def change(schedule: Schedule, serializer: ScheduleSerializer, user: Any) -> Schedule:
-    """Change the schedule to what a valid serializer holds. PUT sets what it does not have to its default."""
-    given = dict(serializer.validated_data)
-    if not serializer.partial:
-        own = {"name": schedule.name, "job_type": schedule.job_type_id}
-        given = {**dict.fromkeys(FIELDS), **DEFAULTS, **own, **given}
-    if given.get("parameters") is not None:
-        given["parameters"] = _unmasked(given["parameters"], schedule, user)
-    if given.get("organization"):
-        check_organization(given["organization"], user)
-    return change_schedule(schedule, given, user=user)
-
-
 def _unmasked(edited: Any, schedule: Schedule, user: Any) -> Any:
     """Return the parameters to store: hidden values that come back as masks stay only if nothing else is changed."""
     try:
@@ -314,8 +293,7 @@ class ScheduleViewSet(RowsView[Schedule]):
 
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Make a schedule."""
-        serializer = self._read(request)
-        body = self._described(create(serializer, request.user))
+        body = self._described(create_schedule(self._given(), user=request.user))
         return Response(body, status=status.HTTP_201_CREATED, headers={"Location": body["url"]})
 
     def retrieve(self, request: Any, **kwargs: Any) -> Response:
@@ -325,8 +303,13 @@ class ScheduleViewSet(RowsView[Schedule]):
     def update(self, request: Any, *, partial: bool = False, **kwargs: Any) -> Response:
         """Change a schedule. What the body does not have is set to its default."""
         schedule = self.get_object()
-        serializer = self._read(request, schedule, partial=partial)
-        return Response(self._described(change(schedule, serializer, request.user)))
+        given = self._given(schedule, partial=partial)
+        if not partial:
+            own = {"name": schedule.name, "job_type": schedule.job_type_id}
+            given = {**dict.fromkeys(FIELDS), **DEFAULTS, **own, **given}
+        if given.get("parameters") is not None:
+            given["parameters"] = _unmasked(given["parameters"], schedule, request.user)
+        return Response(self._described(change_schedule(schedule, given, user=request.user)))
 
     def partial_update(self, request: Any, **kwargs: Any) -> Response:
         """Change some fields of a schedule."""
@@ -340,19 +323,19 @@ class ScheduleViewSet(RowsView[Schedule]):
     @action(detail=True, methods=["post"])
     def pause(self, request: Any, **kwargs: Any) -> Response:
         """Let a schedule fire no more until it is resumed."""
-        self.refuse_fields(request)
+        self.get_body()
         return Response(self._described(pause_schedule(self.get_object(), user=request.user)))
 
     @action(detail=True, methods=["post"])
     def resume(self, request: Any, **kwargs: Any) -> Response:
         """Let a paused schedule fire again, from now on: what was due meanwhile is not caught up."""
-        self.refuse_fields(request)
+        self.get_body()
         return Response(self._described(resume_schedule(self.get_object(), user=request.user)))
 
     @action(detail=True, methods=["post"])
     def fire(self, request: Any, **kwargs: Any) -> Response:
         """Fire a schedule now, paused or not. Its next firing stays when it is."""
-        self.refuse_fields(request)
+        self.get_body()
         firing = fire_now(self.get_object(), user=request.user)
         code = status.HTTP_201_CREATED if firing.submitted else status.HTTP_202_ACCEPTED
         return Response(firings_of([firing], request.user)[0], status=code)
@@ -368,13 +351,7 @@ class ScheduleViewSet(RowsView[Schedule]):
     @action(detail=False, methods=["get", "post"], filter_backends=[], pagination_class=None)
     def preview(self, request: Any, **kwargs: Any) -> Response:
         """What a rule says in words, and its next five firings. Nothing is stored."""
-        if request.method == "POST":
-            serializer = RuleSerializer(data=request.data)
-            serializer.is_valid(raise_exception=True)
-            rule = serializer.validated_data
-        else:
-            rule = self.get_parameters()
-        found = preview(rule)
+        found = preview(self.get_body() if request.method == "POST" else self.get_parameters())
         runs = [run.isoformat() for run in found.next_runs]  # in the rule's own time zone
         return Response({"words": found.words, "timezone": found.timezone, "next_runs": runs})
 
@@ -384,8 +361,9 @@ class ScheduleViewSet(RowsView[Schedule]):
     def _described(self, schedule: Schedule) -> dict[str, Any]:
         return rows_of([schedule], self.request.user, self._address_of)[0]
 
-    def _read(self, request: Any, schedule: Schedule | None = None, **options: Any) -> ScheduleSerializer:
-        context = self.get_serializer_context()
-        serializer = ScheduleSerializer(schedule, data=request.data, context=context, **options)
-        serializer.is_valid(raise_exception=True)
-        return serializer
+    def _given(self, schedule: Schedule | None = None, **options: Any) -> dict[str, Any]:
+        """Return the fields of the body, whose organization the user may know of."""
+        given = self.get_body(schedule, **options)
+        if given.get("organization"):
+            check_organization(given["organization"], self.request.user)
+        return given
