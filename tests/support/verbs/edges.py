@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from django_jobs.worker.interruption import Interrupter
     from django_jobs.worker.interruption import MainThreadSignals
     from django_jobs.worker.interruption import SlotRunner
-    from django_jobs.worker.lease_renewer import LeaseRenewer
-    from django_jobs.worker.lease_renewer import Renewal
+    from django_jobs.worker.supervisor import LeaseRenewer
+    from django_jobs.worker.supervisor import Renewal
     from django_jobs.worker.child_state import LoopWatch
     from django_jobs.worker.processes import WorkerOptions
-    from django_jobs.worker.lease_renewer import OrderReader
+    from django_jobs.worker.supervisor import OrderReader
     from django_jobs.worker.child_state import PrefetchEstimator
     from django_jobs.worker.processes import may_fork
     from django_jobs.worker.processes import start_fresh
