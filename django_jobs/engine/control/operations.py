@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,61 +46,37 @@ class OperationRequest:
 
     def check(self) -> None:
         """Raise InvalidOperation with what is wrong by field."""
-        errors = {name: [text] for name, text in self._faults().items() if text}
+        errors = {name: [text] for name, is_good, text in self._judged() if not is_good}
         if errors:
             raise InvalidOperation(errors)
 
-    def _faults(self) -> dict[str, str]:
-        return {
-            "action": self._fault_of_action(),
-            "filters": self._fault_of_filters(),
-            "value": self._fault_of_value(),
-            "rate": self._fault_of_rate(),
-            "stop_above": self._fault_of_share(),
-            "try_first": self._fault_of_trial(),
-        }
-
-    def _fault_of_action(self) -> str:
-        if self.action in Action.values:
-            return ""
-        return say(_("Use one of %(actions)s."), code="invalid_choice", actions=", ".join(Action.values))
-
-    def _fault_of_filters(self) -> str:
-        if not self.filters.is_empty and self.filters.is_storable:
-            return ""
-        return say(_('Name the jobs by a filter; to act on all jobs, say {"all": true}.'), code="names_all")
-
-    def _fault_of_value(self) -> str:
-        if self.action not in JOB_ACTS or not JOB_ACTS[self.action].takes_priority:
-            text = say(_("Only a change of priority takes a value."), code="takes_no_value")
-            return "" if self.value is None else text
-        text = say(_("Use one of %(labels)s."), code="invalid_choice", labels=", ".join(Priority.words()))
-        return "" if self.priority is not None else text
-
-    def _fault_of_rate(self) -> str:
+    def _judged(self) -> Iterator[tuple[str, bool, str]]:
+        """Yield each field, whether its value is good, and what is wrong with it where it is not."""
         rate: Any = self.rate
-        if rate is None or (_is_whole(rate) and 1 <= rate <= MAX_PER_MINUTE):
-            return ""
-        text = _("Give a number of jobs a minute from 1 to %(most)s, or null for as fast as it goes.")
-        return say(text, code="out_of_range", most=MAX_PER_MINUTE)
-
-    def _fault_of_share(self) -> str:
         share: Any = self.stop_above
-        if share is None:
-            return ""
-        if not self._runs:
-            return say(_("Failures are counted of jobs that are retried or run now."), code="jobs_do_not_run")
-        is_share = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
-        return "" if is_share else say(_("Give a share from 0 to 1, such as 0.2, or null."), code="out_of_range")
-
-    def _fault_of_trial(self) -> str:
-        if not self.try_first or self._runs:
-            return ""
-        return say(_("One can be tried first of jobs that are retried or run now."), code="jobs_do_not_run")
-
-    @property
-    def _runs(self) -> bool:
-        return self.action in JOB_ACTS and JOB_ACTS[self.action].runs
+        act = JOB_ACTS.get(self.action)
+        runs = act is not None and act.runs
+        text = say(_("Use one of %(actions)s."), code="invalid_choice", actions=", ".join(Action.values))
+        yield "action", self.action in Action.values, text
+        text = say(_('Name the jobs by a filter; to act on all jobs, say {"all": true}.'), code="names_all")
+        yield "filters", not self.filters.is_empty and self.filters.is_storable, text
+        if act is not None and act.takes_priority:
+            text = say(_("Use one of %(labels)s."), code="invalid_choice", labels=", ".join(Priority.words()))
+            yield "value", self.priority is not None, text
+        else:
+            text = say(_("Only a change of priority takes a value."), code="takes_no_value")
+            yield "value", self.value is None, text
+        numbers = _("Give a number of jobs a minute from 1 to %(most)s, or null for as fast as it goes.")
+        is_rate = rate is None or (_is_whole(rate) and 1 <= rate <= MAX_PER_MINUTE)
+        yield "rate", is_rate, say(numbers, code="out_of_range", most=MAX_PER_MINUTE)
+        text = say(_("Failures are counted of jobs that are retried or run now."), code="jobs_do_not_run")
+        yield "stop_above", share is None or runs, text
+        if runs:
+            is_share = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
+            text = say(_("Give a share from 0 to 1, such as 0.2, or null."), code="out_of_range")
+            yield "stop_above", share is None or is_share, text
+        text = say(_("One can be tried first of jobs that are retried or run now."), code="jobs_do_not_run")
+        yield "try_first", not self.try_first or runs, text
 
     @property
     def priority(self) -> Priority | None:
