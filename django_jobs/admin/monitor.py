@@ -61,6 +61,7 @@ class MonitorAdmin(SeesJobs):
 
     only_own = True
 
+    @view("", "")  # admin:django_jobs_monitor, to which hosts link
     @view("", "changelist")
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         chosen = self._range(request)

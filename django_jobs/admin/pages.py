@@ -295,7 +295,8 @@ def view(
             return self.gone(request, object_id) if row is None else method(self, request, row, *args, **named)
 
         each: list[dict[str, str]] = [{"verb": verb} for verb in verbs] or [{}]
-        checked.pages = [(name.format(**values), route.format(**values), values) for values in each]  # type: ignore[attr-defined]
+        pages = [(name.format(**values), route.format(**values), values) for values in each]
+        checked.pages = [*getattr(method, "pages", ()), *pages]  # type: ignore[attr-defined]
         return checked
 
     return mark
@@ -313,7 +314,7 @@ class OwnPages(BaseAdmin):
         prefix = f"{self.opts.app_label}_{self.opts.model_name}"
         names = dict.fromkeys(name for kind in type(self).__mro__ for name in vars(kind))
         own = [
-            path(route, self.admin_site.admin_view(getattr(self, method)), values, name=f"{prefix}_{name}")
+            path(route, self.admin_site.admin_view(getattr(self, method)), values, name=f"{prefix}{name and '_'}{name}")
             for method in names
             for name, route, values in getattr(getattr(type(self), method, None), "pages", ())
         ]

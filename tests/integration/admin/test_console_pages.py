@@ -33,6 +33,7 @@ NO_PAGES: Final = {
         *(f"schedule_{verb}" for verb in ("pause", "resume", "take-over")),
         *(f"worker_{verb}" for verb in ("quiet", "resume")),
     },
+    "the address of another name": {"monitor"},
     "refused to all, since only the engine writes these": {
         *(f"{model}_add" for model in ("job", "batch", "executionlog", "operation")),
         *(f"{model}_delete" for model in ("job", "batch", "executionlog", "operation")),

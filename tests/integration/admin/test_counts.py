@@ -302,7 +302,7 @@ def crumbs(shown: str) -> tuple[str, list[str]]:
     return match[1], [word for text in words if (word := re.sub("<.*?>", "", text).strip())]
 
 
-@pytest.mark.parametrize("name", ["monitor_changelist", "failure_changelist"])
+@pytest.mark.parametrize("name", ["monitor", "failure_changelist"])
 def test_breadcrumbs_are_those_of_the_release_of_django(root: Client, name: str) -> None:
     of_django, _ = crumbs(text(root, url("job", "changelist")))
     element, words = crumbs(text(root, reverse(f"admin:django_jobs_{name}")))
