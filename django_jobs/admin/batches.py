@@ -73,7 +73,7 @@ from django_jobs.statuses import (
     OpenTo,
     Status,
 )
-from django_jobs.texts import in_english, told
+from django_jobs.texts import comma, in_english, told
 
 # What people do to a batch from its page: each button asks first, acts by the engine's own verb, and reports.
 
@@ -189,19 +189,23 @@ class BatchActions(OwnPages):
     def _confirm(self, request: HttpRequest, batch: Any, act: BatchAction) -> HttpResponse:
         """Return the page that says what would happen."""
         title = _("%(action)s: %(batch)s") % {"action": act.words, "batch": batch}
+        state = state_badge(batch.told.state)
+        nothing = "nothing_to_do", format_html(_("Nothing is to be done: it is {state} by now."), state=state)
+        counts = [
+            (format_number(count), badge(status))
+            for status, count in batch.told.by_status.items()
+            if count and status in act.concerns
+        ]
+        concerned = format_html("{} {}", _("Jobs concerned:"), format_html_join(comma(), "{} {}", counts))
         return self.page(
             request,
-            "batch/confirm.html",
+            "confirm.html",
             title,
             title,
-            act=act,
-            fits=act.fits(batch),
-            state=state_badge(batch.told.state),
-            counts=[
-                (format_number(count), badge(status))
-                for status, count in batch.told.by_status.items()
-                if count and status in act.concerns
-            ],
+            nothing=None if act.fits(batch) else nothing,
+            consequences=[act.consequence, *([concerned] if counts else [])],
+            counts=counts,
+            yes=act.yes,
             back_url=self.url_of("change", batch.pk),
         )
 

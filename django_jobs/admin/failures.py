@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
@@ -23,8 +22,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_jobs.admin import bar, job_types, reasons
 from django_jobs.admin.bar import RANGES, Links, OpenPages, with_page
 from django_jobs.admin.charts import draw_spark
-from django_jobs.admin.operations import Row, link_to, rows_of
+from django_jobs.admin.operations import RateForm, Row, link_to, rows_of
 from django_jobs.admin.pages import (
+    CONFIRMED,
     FAILED_ALL,
     FAILURES,
     RETRYING,
@@ -136,7 +136,6 @@ def is_about(operation: Operation, job_type: str, fingerprint: str) -> bool:
 
 
 RETRY_ONE: Final = "retry_one"
-CONFIRMED: Final = "confirmed"
 #: Buttons that ask before what nobody can take back: what it is called, and what it means.
 ASKING: Final[dict[str, tuple[Callable[[int], str], Any]]] = {
     "cancel_all": (
@@ -151,16 +150,6 @@ ASKING: Final[dict[str, tuple[Callable[[int], str], Any]]] = {
     ),
 }
 PAUSES: Final = {"pause_type": "pause", "resume_type": "resume", "enable_type": "enable"}
-
-
-class RateForm(forms.Form):
-    """How many jobs a minute; blank for as many as there are, unless the button wants a rate."""
-
-    rate = forms.IntegerField(required=False, min_value=1, max_value=MAX_RATE, label=gettext_lazy("Jobs a minute"))
-
-    def __init__(self, *args: Any, action: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["rate"].required = action == RETRY_AT_RATE
 
 
 class FailureActions(SeesJobs):
@@ -220,12 +209,14 @@ class FailureActions(SeesJobs):
             text = _("Nothing was done: there is no job type %(type)s.") % {"type": job_type}
             self.message_user(request, text, messages.WARNING, extra_tags="unknown_job_type")
             return
-        text, level, code = job_types.set_switch(request.user, kind, verb)
-        self.message_user(request, text, level, extra_tags=code)
+        self.switch(request, kind, job_types.SWITCHES[verb])
 
     def _start(self, request: HttpRequest, action: str, chosen: Chosen) -> HttpResponse:
         """Start what goes on in the background, and show its page, which follows how far it comes."""
-        back, form = HttpResponseRedirect(self._back(request, chosen)), RateForm(request.POST, action=action)
+        back, form = (
+            HttpResponseRedirect(self._back(request, chosen)),
+            RateForm(request.POST, is_required=action == RETRY_AT_RATE),
+        )
         if not form.is_valid():
             for text in form.errors["rate"]:
                 told_of = _("Jobs a minute: %(problem)s") % {"problem": text}
@@ -262,8 +253,9 @@ class FailureActions(SeesJobs):
         words, consequence = ASKING[action]
         title = words(found.count) % {"amount": CappedCount(count=found.count, is_cut=found.count_capped)}
         fields = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
-        context = {"consequence": consequence, "fields": [*fields, (CONFIRMED, "yes")], "back_url": back}
-        return self.page(request, "failures/confirm.html", title, title, **context)
+        return self.page(
+            request, "confirm.html", title, title, consequences=[consequence], hidden=fields, yes=title, back_url=back
+        )
 
     def _tell_of(self, request: HttpRequest, text: str, operation: Operation, level: int, code: str) -> None:
         link = link_to(self._links, operation, title_of(operation))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +31,7 @@ from django_jobs.admin.pages import (
     DatalistInput,
     Notice,
     OwnPages,
+    Switch,
     SystemAdminWrites,
     is_system_admin,
     view,
@@ -52,7 +53,6 @@ from django_jobs.admin.writing import (
     without,
 )
 from django_jobs.engine.control import switches
-from django_jobs.engine.control.switches import close_breaker
 from django_jobs.engine.dispatch.limits import limits_of
 from django_jobs.engine.execution.retry_policy import back_off
 from django_jobs.engine.insight.inspection import LimitsInUse, has_jobs, jobs, open_breakers, read_in_use, waiting
@@ -62,6 +62,7 @@ from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.job_types.parameters import is_rekeyed
 from django_jobs.engine.job_types.types import RETRY_FIELDS
 from django_jobs.engine.organizations import current_ids
+from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.engine.store.values import Lane
@@ -107,24 +108,20 @@ class BreakerPage(OwnPages):
     def _close_breaker(self, request: HttpRequest, kind: JobType) -> HttpResponse:
         """Return the page that asks, or close the breaker of a type by the engine's verb."""
         if request.method == "POST":
-            if close_breaker(kind.pk, user=request.user):
-                database.once_on_commit(bar.forget)
-                text = _("The breaker of %(type)s is closed: what waited may start.") % {"type": kind.pk}
-                self.message_user(request, text, extra_tags="closed")
-            else:
-                text = _("The breaker of %(type)s was closed already.") % {"type": kind.pk}
-                self.message_user(request, text, messages.WARNING, extra_tags="already_closed")
+            self.switch(request, kind, CLOSE_BREAKER)
+            database.once_on_commit(bar.forget)
             return self.go_back(request, kind.pk)
         title = _("Close the breaker of %(type)s?") % {"type": kind.pk}
         found = open_breakers([kind.pk])
-        context: dict[str, Any] = {"kind": kind, "back_url": self.url_of("change", kind.pk)}
-        if found:
-            context |= {
-                "breaker": found[0],
-                "organization": found[0].organization,
-                "waiting": found[0].waiting_words,
-                "error": cut(found[0].error_message),
-            }
+        context: dict[str, Any] = {"kind": kind, "back_url": self.url_of("change", kind.pk), "yes": CLOSE_BREAKER.label}
+        if not found:
+            nothing = "already_closed", _("It is closed: it holds no job.")
+            return self.page(request, "jobtype/close_breaker.html", title, title, **context, nothing=nothing)
+        context |= {
+            "organization": found[0].organization,
+            "waiting": found[0].waiting_words,
+            "error": cut(found[0].error_message),
+        }
         return self.page(request, "jobtype/close_breaker.html", title, title, **context)
 
 
@@ -434,11 +431,11 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         values = changed_values(form)
         stored = JobType.primary.get(pk=obj.pk)
         switches.write_type(obj, values.keys())
-        for item in SWITCHES.values():
-            is_old = item.field not in values and getattr(obj, item.field) != item.value
-            if is_old and getattr(stored, item.field) == item.value:
-                text = in_words(item.told_meanwhile, obj)
-                self.message_user(request, text, messages.WARNING, extra_tags=f"{item.code}_meanwhile")
+        for verb, (field, value) in SWITCHED.items():
+            if field not in values and getattr(obj, field) != value and getattr(stored, field) == value:
+                text = _("%(name)s: “%(act)s” was pressed meanwhile; that was left as it is.")
+                text %= {"name": obj.pk, "act": SWITCHES[verb].label}
+                self.message_user(request, text, messages.WARNING, extra_tags=f"{SWITCHES[verb].code}_meanwhile")
 
     def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
         """Tell that a type with jobs is protected. Django's own collector would load every job to find out."""
@@ -475,8 +472,7 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
     )
     def _switch(self, request: HttpRequest, kind: JobType, *, verb: str) -> HttpResponse:
         """Set the switch, and tell what became of it."""
-        text, level, code = set_switch(request.user, kind, verb)
-        self.message_user(request, text, level, extra_tags=code)
+        self.switch(request, kind, SWITCHES[verb])
         return self.go_to(kind.pk)
 
     @view("<path:object_id>/submit/", "submit", right="change")
@@ -555,74 +551,49 @@ def _average(found: dict[str, tuple[int, Any]]) -> str:
 # The switches of a job type that people set by one press: whether it is paused, and whether it is enabled.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Switch:
-    """A field and the value that it gets; what the button and the message of it say; and the code of the message.
+#: By button: the field that it sets, and to what.
+SWITCHED: Final = {
+    "pause": ("is_paused", True),
+    "resume": ("is_paused", False),
+    "enable": ("is_enabled", True),
+    "disable": ("is_enabled", False),
+}
 
-    ``told_meanwhile`` is for who saves a page that is older than somebody's press of the button.
-    """
 
-    field: str
-    value: bool
-    code: str
-    label: Any
-    told: Any
-    told_late: Any
-    told_meanwhile: Any
+def _setting(verb: str) -> Callable[[Any, Any], bool]:
+    field, value = SWITCHED[verb]
+    return lambda kind, user: switches.set_switch(kind, field, value, user=user)
 
 
 SWITCHES: Final = {
     "pause": Switch(
-        field="is_paused",
-        value=True,
         code="paused",
         label=gettext_lazy("Pause"),
-        told=gettext_lazy("%(type)s is paused: what is submitted waits, what runs goes on."),
-        told_late=gettext_lazy(
-            "Somebody else was first: %(type)s is paused: what is submitted waits, what runs goes on."
-        ),
-        told_meanwhile=gettext_lazy("%(type)s was paused meanwhile; that was left as it is."),
+        told=gettext_lazy("%(name)s is paused: what is submitted waits, what runs goes on."),
+        perform=_setting("pause"),
     ),
     "resume": Switch(
-        field="is_paused",
-        value=False,
         code="resumed",
         label=gettext_lazy("Resume"),
-        told=gettext_lazy("%(type)s goes on: what waited may start."),
-        told_late=gettext_lazy("Somebody else was first: %(type)s goes on: what waited may start."),
-        told_meanwhile=gettext_lazy("%(type)s was resumed meanwhile; that was left as it is."),
+        told=gettext_lazy("%(name)s goes on: what waited may start."),
+        perform=_setting("resume"),
     ),
     "enable": Switch(
-        field="is_enabled",
-        value=True,
         code="enabled",
         label=gettext_lazy("Enable"),
-        told=gettext_lazy("%(type)s is enabled: it takes submissions."),
-        told_late=gettext_lazy("Somebody else was first: %(type)s is enabled: it takes submissions."),
-        told_meanwhile=gettext_lazy("%(type)s was enabled meanwhile; that was left as it is."),
+        told=gettext_lazy("%(name)s is enabled: it takes submissions."),
+        perform=_setting("enable"),
     ),
     "disable": Switch(
-        field="is_enabled",
-        value=False,
         code="disabled",
         label=gettext_lazy("Disable"),
-        told=gettext_lazy("%(type)s is disabled: submissions are refused, and nothing starts."),
-        told_late=gettext_lazy(
-            "Somebody else was first: %(type)s is disabled: submissions are refused, and nothing starts."
-        ),
-        told_meanwhile=gettext_lazy("%(type)s was disabled meanwhile; that was left as it is."),
+        told=gettext_lazy("%(name)s is disabled: submissions are refused, and nothing starts."),
+        perform=_setting("disable"),
     ),
 }
-
-
-def set_switch(user: Any, kind: JobType, verb: str) -> tuple[str, int, str]:
-    """Set the switch. Return the message about it, its level and its code; who presses second is told so."""
-    switch = SWITCHES[verb]
-    if not switches.set_switch(kind, switch.field, switch.value, user=user):
-        return switch.told_late % {"type": kind.pk}, messages.WARNING, f"already_{switch.code}"
-    return in_words(switch.told, kind), messages.INFO, switch.code
-
-
-def in_words(text: Any, kind: JobType) -> SafeString:
-    """Return a message that begins with the type's name. Django makes the first letter of plain texts a capital one."""
-    return format_html("<span>{}</span>", text % {"type": kind.pk})
+CLOSE_BREAKER: Final = Switch(
+    code="closed",
+    label=gettext_lazy("Yes, close it"),
+    told=gettext_lazy("The breaker of %(name)s is closed: what waited may start."),
+    perform=lambda kind, user: set_paused("breaker", kind, False, user=user),
+)

@@ -26,7 +26,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_jobs.admin import bar
 from django_jobs.admin.bar import Links, OpenPages
 from django_jobs.admin.jobs import filter_of
-from django_jobs.admin.pages import DeclaredList, News, Notice, OwnPages, SeesJobs, keys_of, sentence, view
+from django_jobs.admin.pages import DeclaredList, News, Notice, OwnPages, SeesJobs, Switch, keys_of, sentence, view
 from django_jobs.admin.writing import brief_duration, colored, format_exact, format_number, line, linked, moment
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.control import operations
@@ -45,6 +45,7 @@ from django_jobs.engine.insight.filter import ORGANIZATION, SHOWN, TERMS, JobFil
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.job_types.masking import hidden_from, sensitive_names
 from django_jobs.engine.organizations import read_tenants
+from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidFilter, InvalidOperation
@@ -56,17 +57,20 @@ from django_jobs.texts import code_of, comma, isolated, listed, told
 # Operations on many jobs: how far each has come, what became of its jobs, and its buttons.
 
 
-class Switch:
-    """A button: what it does, its words, and the code and the text of what is said when it was done."""
+def _switch(name: str, label: Any, code: str, told: Any) -> Switch:
+    def perform(operation: Operation, user: Any) -> bool:
+        database.once_on_commit(bar.forget)
+        if name == "stop":
+            return operations.stop(operation, user=user)
+        return set_paused("operation", operation, name == "pause", user=user)
 
-    def __init__(self, act: Callable[..., bool], label: Any, code: str, told: Any) -> None:
-        self.act, self.label, self.code, self.told = act, label, code, told
+    return Switch(label=label, code=code, told=told, perform=perform)
 
 
 SWITCHES: Final = {
-    "pause": Switch(operations.pause, gettext_lazy("Pause"), "paused", gettext_lazy("The operation is paused.")),
-    "resume": Switch(operations.resume, gettext_lazy("Resume"), "resumed", gettext_lazy("The operation goes on.")),
-    "stop": Switch(operations.stop, gettext_lazy("Stop"), "stopped", gettext_lazy("The operation is stopped.")),
+    "pause": _switch("pause", gettext_lazy("Pause"), "paused", gettext_lazy("The operation is paused.")),
+    "resume": _switch("resume", gettext_lazy("Resume"), "resumed", gettext_lazy("The operation goes on.")),
+    "stop": _switch("stop", gettext_lazy("Stop"), "stopped", gettext_lazy("The operation is stopped.")),
 }
 
 
@@ -76,6 +80,10 @@ class RateForm(forms.Form):
     rate = forms.IntegerField(
         label=gettext_lazy("Jobs a minute"), required=False, min_value=1, max_value=MAX_PER_MINUTE
     )
+
+    def __init__(self, *args: Any, is_required: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["rate"].required = is_required
 
 
 class Titled(admin.ChoicesFieldListFilter):
@@ -211,14 +219,7 @@ class OperationAdmin(SeesJobs):
 
     @view("<path:object_id>/{verb}/", "{verb}", post_only=True, verbs=SWITCHES)
     def _switch(self, request: HttpRequest, operation: Operation, *, verb: str) -> HttpResponse:
-        switch = SWITCHES[verb]
-        if switch.act(operation, user=request.user):
-            database.once_on_commit(bar.forget)
-            self.message_user(request, str(switch.told), extra_tags=switch.code)
-        else:
-            text = _("Nothing was changed: the operation is in the state “%(state)s” already.")
-            text %= {"state": operation.get_state_display()}
-            self.message_user(request, text, messages.WARNING, extra_tags=f"already_{operation.state}")
+        self.switch(request, operation, SWITCHES[verb])
         return self.go_to(operation.pk)
 
 

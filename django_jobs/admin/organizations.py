@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.utils import help_text_for_field
 from django.contrib.auth import get_user_model
 from django.db.models import Count, QuerySet
@@ -25,6 +25,7 @@ from django_jobs.admin.pages import (
     CappedPaginator,
     DeclaredList,
     OwnPages,
+    Switch,
     SystemAdminWrites,
     is_system_admin,
     sees_jobs,
@@ -33,9 +34,9 @@ from django_jobs.admin.pages import (
 from django_jobs.admin.writing import CappedCount, colored, format_number, line, linked, status_word
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, jobs_settings, organization_model_name
 from django_jobs.engine.access import organizations_seen_by
-from django_jobs.engine.control import switches
 from django_jobs.engine.dispatch.tenant_shares import default_limit
 from django_jobs.engine.insight.inspection import jobs, waiting
+from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
 from django_jobs.engine.submission.same_work import waiting as waiting_of
@@ -45,19 +46,19 @@ from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, WITH_ERRORS, Status
 # The built-in organizations and their members. A host's own organization model has the host's admin.
 
 
-#: By button: what stands on it, and the title of the page that asks.
-SWITCH: Final = {
-    "suspend": (gettext_lazy("Suspend"), gettext_lazy("Suspend %(organization)s?")),
-    "reactivate": (gettext_lazy("Reactivate"), gettext_lazy("Reactivate %(organization)s?")),
-}
-#: By whether it is active: what is said of an organization that was so already, and of one that has become so.
-ALREADY: Final = {
-    True: gettext_lazy("%(organization)s is active already."),
-    False: gettext_lazy("%(organization)s is suspended already."),
-}
-BECAME: Final = {
-    True: gettext_lazy("%(organization)s is active again: its jobs go on."),
-    False: gettext_lazy("%(organization)s is suspended: nothing of it starts."),
+SWITCHES: Final = {
+    "suspend": Switch(
+        code="suspended",
+        label=gettext_lazy("Suspend"),
+        told=gettext_lazy("%(name)s is suspended: nothing of it starts."),
+        perform=lambda row, user: set_paused("organization", row.pk, True, user=user),
+    ),
+    "reactivate": Switch(
+        code="reactivated",
+        label=gettext_lazy("Reactivate"),
+        told=gettext_lazy("%(name)s is active again: its jobs go on."),
+        perform=lambda row, user: set_paused("organization", row.pk, False, user=user),
+    ),
 }
 
 
@@ -141,29 +142,23 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
                 }
             verb = "suspend" if organization.is_active else "reactivate"
             if is_system_admin(request):
-                context["switches"] = [(SWITCH[verb][0], self.url_of(verb, organization.pk))]
+                context["switches"] = [(SWITCHES[verb].label, self.url_of(verb, organization.pk))]
         return super().render_change_form(request, context, *args, **kwargs)
 
-    @view("<path:object_id>/{verb}/", "{verb}", right="change", verbs=SWITCH)
+    @view("<path:object_id>/{verb}/", "{verb}", right="change", verbs=SWITCHES)
     def _switch(self, request: HttpRequest, organization: Organization, *, verb: str) -> HttpResponse:
         if request.method == "POST":
-            self._set_active(request, organization, verb)
+            self.switch(request, organization, SWITCHES[verb])
             return self.go_to(organization.pk)
-        title = SWITCH[verb][1] % {"organization": organization.name}
+        label, nothing = SWITCHES[verb].label, None
+        title = _("%(act)s: %(name)s?") % {"act": label, "name": organization.name}
+        if organization.is_active == (verb == "reactivate"):
+            nothing = ("already_active", _("It is active already."))
+            if verb == "suspend":
+                nothing = ("already_suspended", _("It is suspended already."))
+        context = {"nothing": nothing, "verb": verb, "load": read_load(organization.pk), "yes": label}
         back = self.url_of("change", organization.pk)
-        load = read_load(organization.pk)
-        is_so = organization.is_active == (verb == "reactivate")
-        return self.page(
-            request, "organization/confirm.html", title, title, verb=verb, load=load, is_so=is_so, back_url=back
-        )
-
-    def _set_active(self, request: HttpRequest, organization: Organization, verb: str) -> None:
-        value, named = verb == "reactivate", {"organization": organization.name}
-        if not switches.set_active(organization.pk, value, user=request.user):
-            code = "already_active" if value else "already_suspended"
-            self.message_user(request, ALREADY[value] % named, messages.WARNING, extra_tags=code)
-            return
-        self.message_user(request, BECAME[value] % named, extra_tags="reactivated" if value else "suspended")
+        return self.page(request, "organization/confirm.html", title, title, back_url=back, **context)
 
 
 class MembershipAdmin(OwnPages, SystemAdminWrites):

@@ -39,8 +39,10 @@ from django_jobs.engine.organizations import is_gone, shown_id
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.engine.submission.targets import submittable
+from django_jobs.exceptions import JobsError
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.job import JobQuerySet
+from django_jobs.texts import told
 
 # What an address may narrow, sort and search a list by: what the admin class declares, and nothing else.
 #
@@ -302,6 +304,19 @@ def view(
     return mark
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """A button that switches a row for a user: its words, and the code and the text of what is said afterwards.
+
+    ``perform`` returns whether the row was different until then.
+    """
+
+    label: Any
+    code: str
+    told: Any
+    perform: Callable[[Any, Any], bool]
+
+
 class OwnPages(BaseAdmin):
     """Adds pages and buttons to those that Django has; ``only_own`` says that there are none of Django's."""
 
@@ -346,6 +361,19 @@ class OwnPages(BaseAdmin):
             if not (is_storable_text(text) if is_text else keys_of([text])):
                 return self.gone(request, quote(text))
         return super().response_action(request, queryset, *args, **kwargs)
+
+    def switch(self, request: HttpRequest, row: Any, button: Switch) -> None:
+        """Do what the button does, and tell what became of it; who presses second is told so."""
+        name, level, code = audit.name_of(row), messages.INFO, button.code
+        try:
+            text = button.told % {"name": name}
+            if not button.perform(row, request.user):
+                text = _("%(name)s: nothing was changed, somebody else was first.") % {"name": name}
+                level, code = messages.WARNING, f"already_{code}"
+        except JobsError as error:
+            text, level, code = f"{name}: {told(error)}", messages.ERROR, error.code
+        # Django makes the first letter of a plain text a capital one.
+        self.message_user(request, format_html("<span>{}</span>", text), level, extra_tags=code)
 
     def gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return a redirect to the list, with the message that the object is not there any more."""

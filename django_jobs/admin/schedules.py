@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,10 +29,12 @@ from django.utils.translation import gettext as _
 from django_jobs.admin.bar import OpenPages
 from django_jobs.admin.filters import MAX_TYPES, BoundedFilter, OrganizationFilter
 from django_jobs.admin.pages import (
+    CONFIRMED,
     BaseAdmin,
     CappedPaginator,
     DeclaredList,
     OwnPages,
+    Switch,
     SystemAdminWrites,
     clean_term,
     is_system_admin,
@@ -61,13 +63,12 @@ from django_jobs.engine.job_types import parameters
 from django_jobs.engine.job_types.declared_types import changed_from
 from django_jobs.engine.job_types.masking import Names, hidden_from, masked
 from django_jobs.engine.organizations import current_ids
+from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.schedules import timetable
 from django_jobs.engine.schedules.declared_schedules import is_declared
 from django_jobs.engine.schedules.definitions import (
     having,
-    pause_schedule,
     preview,
-    resume_schedule,
     take_over,
     unschedule,
     visible_schedules,
@@ -196,21 +197,26 @@ def _of_parameters(schedule: Schedule) -> Iterator[Remedy]:
 
 #: Schedules that one request changes.
 MAX_AT_ONCE: Final = 100
-CONFIRMED: Final = "confirmed"
-#: By button: what it does, and the code and the text of what is said of the schedule afterwards.
-SWITCH: Final[dict[str, tuple[Callable[..., Schedule], str, Any]]] = {
-    "pause": (pause_schedule, "paused", gettext_lazy("%(schedule)s is paused: it fires only by hand.")),
-    "resume": (
-        resume_schedule,
-        "resumed",
-        gettext_lazy("%(schedule)s goes on: what was due meanwhile is not caught up."),
+SWITCHES: Final = {
+    "pause": Switch(
+        code="paused",
+        label=gettext_lazy("Pause selected schedules"),
+        told=gettext_lazy("%(name)s is paused: it fires only by hand."),
+        perform=lambda schedule, user: set_paused("schedule", schedule, True, user=user) or True,
     ),
-    TAKE_OVER: (
-        take_over,
-        "taken_over",
-        gettext_lazy(
-            "%(schedule)s is yours: it submits in your name from now on. Fire it now to see whether all is well."
+    "resume": Switch(
+        code="resumed",
+        label=gettext_lazy("Resume selected schedules"),
+        told=gettext_lazy("%(name)s goes on: what was due meanwhile is not caught up."),
+        perform=lambda schedule, user: set_paused("schedule", schedule, False, user=user) or True,
+    ),
+    TAKE_OVER: Switch(
+        code="taken_over",
+        label=gettext_lazy("Take over"),
+        told=gettext_lazy(
+            "%(name)s is yours: it submits in your name from now on. Fire it now to see whether all is well."
         ),
+        perform=lambda schedule, user: bool(take_over(schedule, user=user)),
     ),
 }
 Outcome = ScheduleFiring.Outcome
@@ -236,7 +242,9 @@ class ScheduleActions(OwnPages):
         """Return the page that asks before it fires, or fire what was confirmed."""
         if not request.POST.get(CONFIRMED):
             found = list(queryset[:MAX_AT_ONCE])
-            return self._confirm(request, found, action="fire_schedules", back_url=request.get_full_path())
+            hidden = [(ACTION_CHECKBOX_NAME, item.pk) for item in found]
+            hidden += [("action", "fire_schedules"), ("select_across", "0")]
+            return self._confirm(request, found, hidden=hidden, back_url=request.get_full_path())
         keys = keys_of(request.POST.getlist(ACTION_CHECKBOX_NAME))[:MAX_AT_ONCE]
         for schedule in self.get_queryset(request).filter(pk__in=keys):
             self._fire(request, schedule)
@@ -260,7 +268,7 @@ class ScheduleActions(OwnPages):
 
     def _switch_all(self, request: HttpRequest, queryset: QuerySet[Any], verb: str) -> None:
         for schedule in queryset[:MAX_AT_ONCE]:
-            self._perform(request, schedule, verb)
+            self.switch(request, schedule, SWITCHES[verb])
         if queryset[MAX_AT_ONCE:].exists():
             text = ngettext(
                 "At most %(count)d schedule is changed at once. Do it again for the others.",
@@ -269,18 +277,9 @@ class ScheduleActions(OwnPages):
             )
             self.message_user(request, text % {"count": MAX_AT_ONCE}, messages.WARNING, extra_tags="too_many")
 
-    def _perform(self, request: HttpRequest, schedule: Schedule, verb: str) -> None:
-        act, code, words = SWITCH[verb]
-        try:
-            act(schedule, user=request.user)
-        except JobsError as error:
-            self.message_user(request, f"{schedule}: {told(error)}", messages.ERROR, extra_tags=error.code)
-        else:
-            self.message_user(request, words % {"schedule": schedule}, extra_tags=code)
-
-    @view("<path:object_id>/{verb}/", "{verb}", post_only=True, verbs=SWITCH)
+    @view("<path:object_id>/{verb}/", "{verb}", post_only=True, verbs=SWITCHES)
     def _switch(self, request: HttpRequest, schedule: Schedule, *, verb: str) -> HttpResponse:
-        self._perform(request, schedule, verb)
+        self.switch(request, schedule, SWITCHES[verb])
         return self.go_to(schedule.pk)
 
     @view("<path:object_id>/fire/", "fire")
@@ -292,9 +291,15 @@ class ScheduleActions(OwnPages):
 
     def _confirm(self, request: HttpRequest, schedules: list[Any], **context: Any) -> HttpResponse:
         title = _title(schedules)
-        rows = [(item.pk, str(item), self.url_of("change", item.pk), state_badge(item), item) for item in schedules]
-        context |= {"schedules": rows, "checkbox": ACTION_CHECKBOX_NAME, "confirmed": CONFIRMED}
-        return self.page(request, "schedule/confirm.html", title, title, **context)
+        rows = [(str(x), self.url_of("change", x.pk), state_badge(x), x.job_type_id) for x in schedules]
+        consequences = [
+            _("Its jobs are submitted at once, paused or not, in its owner's name."),
+            _("Its next firing stays when it is."),
+            _("Where it skips while the last job is unfinished, it does so now too."),
+        ]
+        nothing = None if schedules else ("gone", _("There is no such schedule any more."))
+        context |= {"rows": rows, "consequences": consequences, "nothing": nothing, "yes": _("Yes, fire now")}
+        return self.page(request, "confirm.html", title, title, **context)
 
     def _fire(self, request: HttpRequest, schedule: Schedule) -> None:
         """Fire a schedule, and tell what came of it with a link to the job."""

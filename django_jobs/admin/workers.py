@@ -85,7 +85,9 @@ class WorkerAdmin(SeesJobs):
         if row is None:
             return self._gone(request)
         title = _("Stop %(worker)s?") % {"worker": row.title}
-        return self.page(request, "worker/stop.html", title, row.title, parent=_("Workers"), row=row)
+        return self.page(
+            request, "worker/stop.html", title, row.title, parent=_("Workers"), row=row, yes=_("Yes, stop it")
+        )
 
     def _give(self, request: HttpRequest, supervisor: str, order: Order) -> HttpResponse:
         given = switches.give_order(supervisor, order, request.user)

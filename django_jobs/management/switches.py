@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 from django.core.management.base import CommandParser
@@ -11,12 +11,12 @@ from django.core.management.base import CommandParser
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
 from django_jobs.engine.access import find_organization_pk, key_in
-from django_jobs.engine.control import switches
 from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.search import similar, similar_job_types
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.organizations import current_ids
+from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.exceptions import JobNotFound, JobsError
 from django_jobs.management.shell import (
@@ -30,7 +30,7 @@ from django_jobs.management.shell import (
     unknown,
     usage,
 )
-from django_jobs.models import JobType, Operation, Schedule, WorkerOrder
+from django_jobs.models import JobType, Operation
 from django_jobs.texts import said, say
 
 # What ``jobs_pause`` and ``jobs_resume`` switch: finding each by its name, and what both commands share.
@@ -43,11 +43,11 @@ MAX_SAME: Final = 10
 
 
 class Target(NamedTuple):
-    """What is to be switched: its kind and its name, and what does it, which returns whether it was different."""
+    """What is to be switched: its kind, its name, and what the engine takes for it."""
 
     kind: str
     name: str
-    switch: Callable[[], bool]
+    value: Any
 
 
 class Switched(NamedTuple):
@@ -61,14 +61,16 @@ class Switched(NamedTuple):
 class SwitchCommand(ShellCommand):
     """A command that pauses or resumes. All names are looked up before anything is switched."""
 
-    #: What it does, and what it is called once it is done.
-    verb: ClassVar[str]
-    done: ClassVar[str]
-    #: The options that name what is switched.
-    choices: ClassVar[tuple[str, ...]] = ("--all", "--pool", "--schedule", "--operation", "--organization", "--worker")
+    #: Whether it pauses; else it resumes.
+    pauses: ClassVar[bool]
+
+    @property
+    def done(self) -> str:
+        """Return what a target is called once it is switched."""
+        return "paused" if self.pauses else "resumed"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        verb = self.verb.capitalize()
+        verb = "Pause" if self.pauses else "Resume"
         parser.add_argument("types", nargs="*", metavar="TYPE", help=f"{verb} these job types.")
         parser.add_argument("--all", action="store_true", help=f"{verb} all job types.")
         parser.add_argument("--yes", action="store_true", help="Do not ask before --all and --organization.")
@@ -81,6 +83,9 @@ class SwitchCommand(ShellCommand):
         ):
             text = f"{verb} {what}; may be repeated."
             parser.add_argument(f"--{name}", action="append", default=[], metavar=metavar, help=text)
+        if not self.pauses:
+            text = "Close the breaker of this job type now, so that its jobs start; may be repeated."
+            parser.add_argument("--breaker", action="append", default=[], metavar="TYPE", help=text)
         add_user(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -91,69 +96,50 @@ class SwitchCommand(ShellCommand):
                 if not targets:
                     raise self._nothing(options)
                 self._ask(options, targets)
-                self._tell([_switched(item, self.done) for item in targets])
+                self._tell([self._switched(item, user) for item in targets])
             except JobsError as error:
                 raise refusal_of(error) from error
 
     def targets(self, options: dict[str, Any], user: Any) -> Iterator[Target]:
         """Yield what the options name. Raises Refused for a name that is not there."""
-        for kind in self._types(options, user):
-            yield Target("job_type", kind.pk, lambda kind=kind: self.switch_type(kind, user))  # type: ignore[misc]
-        for name in options["schedule"]:
-            found = _find_schedule(name, user)
-            yield Target("schedule", str(found), lambda found=found: self.switch_schedule(found, user))  # type: ignore[misc]
-        for number in options["operation"]:
-            row = find_operation(number, user)
-            yield Target("operation", str(row.pk), lambda row=row: self.switch_operation(row, user))  # type: ignore[misc]
-        for name in options["organization"]:
-            pk = _find_organization(name, user)
-            yield Target("organization", name, lambda pk=pk: self.switch_organization(pk, user))  # type: ignore[misc]
-        for name in options["worker"]:
-            own = _find_supervisor(name, user)
-            yield Target("worker", name, lambda own=own: self.switch_worker(own, user))  # type: ignore[misc]
+        for kind in self._types(options["types"], user):
+            yield Target("job_type", kind.pk, kind)
+        for kind in self._types_together(options):
+            yield Target("job_type", kind.pk, kind)
+        for option, find in FINDERS.items():
+            for name in options[option]:
+                yield find(name, user)
+        for kind in self._types(options.get("breaker", ()), user):
+            yield Target("breaker", kind.pk, kind)
 
-    def switch_type(self, kind: JobType, user: Any) -> bool:
-        """Switch a job type; return whether it was different."""
-        raise NotImplementedError
+    def _switched(self, target: Target, user: Any) -> Switched:
+        try:
+            is_done = set_paused(target.kind, target.value, self.pauses, user=user)
+        except JobsError as error:
+            return Switched(target, REFUSED, said(error))
+        return Switched(target, self.done if is_done else UNCHANGED)
 
-    def switch_schedule(self, schedule: Schedule, user: Any) -> bool:
-        """Switch a schedule; return whether it was different."""
-        raise NotImplementedError
-
-    def switch_operation(self, operation: Operation, user: Any) -> bool:
-        """Switch an operation; return whether it was different."""
-        raise NotImplementedError
-
-    def switch_organization(self, pk: Any, user: Any) -> bool:
-        """Switch an organization; return whether it was different."""
-        raise NotImplementedError
-
-    def switch_worker(self, supervisor: str, user: Any) -> bool:
-        """Order a supervisor's workers; return whether they were ordered something else before."""
-        raise NotImplementedError
-
-    def _types(self, options: dict[str, Any], user: Any) -> Iterator[JobType]:
-        names, of_pools = options["types"], options["pool"]
-        for pool in of_pools:
-            if pool not in pools.names():
-                raise unknown("pool", pool, similar(pool, pools.names()), f" There is {', '.join(pools.names())}.")
-        storable = [name for name in names if is_storable_text(name)]
-        kinds = {kind.pk: kind for kind in JobType.primary.filter(pk__in=storable)}
+    def _types(self, names: Sequence[str], user: Any) -> Iterator[JobType]:
+        kinds = {kind.pk: kind for kind in JobType.primary.filter(pk__in=filter(is_storable_text, names))}
         for name in names:
             if name not in kinds:
                 raise unknown("job type", name, similar_job_types(name) if user is None else ())
-        yield from (kinds[name] for name in names)
-        if options["all"] or of_pools:
+            yield kinds[name]
+
+    def _types_together(self, options: dict[str, Any]) -> Iterator[JobType]:
+        for pool in options["pool"]:
+            if pool not in pools.names():
+                raise unknown("pool", pool, similar(pool, pools.names()), f" There is {', '.join(pools.names())}.")
+        if options["all"] or options["pool"]:
             rows = JobType.primary.order_by("pk")
-            yield from rows if options["all"] else rows.filter(pool__in=of_pools)
+            yield from rows if options["all"] else rows.filter(pool__in=options["pool"])
 
     def _nothing(self, options: dict[str, Any]) -> Refused:
         if options["all"] or options["pool"]:
-            text = say("There is no job type to %(verb)s.", code="nothing_matches", verb=self.verb)
-            return Refused(text, code="nothing_matches")
-        *others, last = self.choices
-        pattern = "Say what to %(verb)s: job types, %(others)s or %(last)s."
-        return usage(say(pattern, code="names_nothing", verb=self.verb, others=", ".join(others), last=last))
+            return Refused(say("There is no job type.", code="nothing_matches"), code="nothing_matches")
+        choices = ["--all", "--pool", *(f"--{name}" for name in FINDERS), *([] if self.pauses else ["--breaker"])]
+        text = "Say what is to be %(done)s: job types, or %(choices)s."
+        return usage(say(text, code="names_nothing", done=self.done, choices=", ".join(choices)))
 
     def _ask(self, options: dict[str, Any], targets: list[Target]) -> None:
         if not (options["all"] or options["organization"]):
@@ -177,26 +163,6 @@ class SwitchCommand(ShellCommand):
             raise Refused(text, code="refused" if len(refused) == len(found) else "partly_done")
 
 
-def order_worker(supervisor: str, order: WorkerOrder.Order, user: Any) -> bool:
-    """Order a supervisor's workers, unless that is what they were ordered last; return whether it was not.
-
-    Raises Refused where it has left, and PermissionDenied.
-    """
-    switches.refuse_other_orders(user)
-    if switches.is_last_order(supervisor, order):
-        return False
-    if switches.give_order(supervisor, order, user) is None:
-        raise Refused(say("It has left.", code="left"), code="over")
-    return True
-
-
-def _switched(target: Target, done: str) -> Switched:
-    try:
-        return Switched(target, done if target.switch() else UNCHANGED)
-    except (JobsError, Refused) as error:
-        return Switched(target, REFUSED, said(error))
-
-
 def _word(result: str) -> str:
     return "unchanged, it was so already" if result == UNCHANGED else result
 
@@ -212,7 +178,7 @@ def find_operation(number: str, user: Any) -> Operation:
     return found
 
 
-def _find_schedule(named: str, user: Any) -> Schedule:
+def _schedule(named: str, user: Any) -> Target:
     """Return the schedule with this number, or with this name: that of no organization, or else the only one."""
     rows = visible_schedules(user).order_by("organization_key", "pk")
     key = key_in(named)
@@ -226,23 +192,37 @@ def _find_schedule(named: str, user: Any) -> Schedule:
         each = ", ".join(f"{row.pk} ({ids.get(row.organization_id, 'deleted')})" for row in found)
         text = "Several organizations have a schedule %(name)r; give the number of one: %(each)s."
         raise usage(say(text, code="ambiguous", name=named, each=each))
-    return found[0]
+    return Target("schedule", str(found[0]), found[0])
 
 
-def _find_organization(name: str, user: Any) -> Any:
+def _operation(number: str, user: Any) -> Target:
+    operation = find_operation(number, user)
+    return Target("operation", str(operation.pk), operation)
+
+
+def _organization(name: str, user: Any) -> Target:
     if organization_model_name() != DEFAULT_ORGANIZATION_MODEL:
         text = "Your project has its own organizations: it suspends them, and the access policy's is_active tells."
         raise usage(say(text, code="own_organizations"))
     try:
-        return find_organization_pk(name, user)
+        return Target("organization", name, find_organization_pk(name, user))
     except JobNotFound:
         raise unknown("organization", name) from None
 
 
-def _find_supervisor(name: str, user: Any) -> str:
+def _worker(name: str, user: Any) -> Target:
     workers = live_workers()
     for worker in workers:
         if name in (worker.name, worker.supervisor):
-            return worker.supervisor
+            return Target("worker", name, worker.supervisor)
     known = [worker.name for worker in workers]
     raise unknown("worker", name, similar(name, known) if user is None else (), "" if known else " No worker is alive.")
+
+
+#: By option: what finds the target that it names. Raises Refused for a name that is not there.
+FINDERS: Final[dict[str, Callable[[str, Any], Target]]] = {
+    "schedule": _schedule,
+    "operation": _operation,
+    "organization": _organization,
+    "worker": _worker,
+}

@@ -80,7 +80,7 @@ ENGINE: Final = (
     ("alerts",),
     ("control",),
     ("schedules",),
-    ("scheduler", "asynchronous"),
+    ("scheduler", "asynchronous", "pausing"),
 )
 ENGINE_RANK: Final = {name: rank for rank, names in enumerate(ENGINE) for name in names}
 #: Exceptions and the face name the types that they carry; at run time they need none of them.

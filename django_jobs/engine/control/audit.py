@@ -44,7 +44,7 @@ def record(user: Any, objects: Sequence[Any], act: Act, message: str | list[Any]
     text = _store(user, objects, act, message) if apps.is_installed("django.contrib.admin") else str(message)
     # A change of a job's status has a log line of its own.
     if act == Act.DELETED or not isinstance(objects[0], Job):
-        noun, names = objects[0]._meta.verbose_name_raw, [_name(item) for item in objects]
+        noun, names = objects[0]._meta.verbose_name_raw, [name_of(item) for item in objects]
         code = code_of(message, "")
         database.on_commit(lambda: log(noun, names, act, actor_for(user).name, text, code))
 
@@ -77,7 +77,7 @@ def _store(user: Any, objects: Sequence[Any], act: Act, message: str | list[Any]
         return entry.get_change_message()
 
 
-def _name(item: Any) -> str:
+def name_of(item: Any) -> str:
     """Return the id by which operators know the object; its title may change."""
     if isinstance(item, Job):
         return item.name

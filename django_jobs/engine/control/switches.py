@@ -37,19 +37,6 @@ SWITCHES: Final[Mapping[str, Mapping[bool, str]]] = MappingProxyType(
 )
 
 
-def pause_type(kind: JobType, *, user: Any = None) -> bool:
-    """Let nothing of this type start until it is resumed; what runs goes on. Return whether it was not paused yet.
-
-    Raises PermissionDenied for a user who is no system admin, as the other switches do.
-    """
-    return set_switch(kind, "is_paused", True, user=user)
-
-
-def resume_type(kind: JobType, *, user: Any = None) -> bool:
-    """Let a paused type go on; return whether it was paused."""
-    return set_switch(kind, "is_paused", False, user=user)
-
-
 def set_switch(kind: JobType, field: str, value: bool, *, user: Any = None) -> bool:
     """Set a switch of a job type by one guarded statement; return whether it had the other value."""
     _refuse_others(user, "job types")

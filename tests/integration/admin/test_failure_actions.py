@@ -185,7 +185,7 @@ def test_what_cannot_be_taken_back_is_asked_first(root: Client, kind: JobType, m
             assert re.findall(r"\d+", title) == [number]
             page = press(root, jobs[0], action, organization=str(mine.pk))
             assert (page.status_code, page.context["title"]) == (200, title)
-            assert ("organization", str(mine.pk)) in page.context["fields"]
+            assert ("organization", str(mine.pk)) in page.context["hidden"]
     assert not Operation.objects.exists()
 
 

@@ -104,7 +104,7 @@ def test_who_comes_second_is_told(root: Client, kind: JobType, mine: Organizatio
     operation = Operation.objects.get()
     verbs.stop_operation(operation)
     response = root.post(url("operation", "pause", operation.pk), follow=True)
-    assert codes_said(response) == ["already_stopped"]
+    assert codes_said(response) == ["over"]
     assert Operation.objects.get().state == "stopped"
 
 

@@ -268,7 +268,7 @@ def test_many_are_paused_resumed_and_fired_from_the_list(root: Client, kind: Job
     root.post(LIST, {**chosen, "action": "resume_schedules"})
     assert not Schedule.objects.filter(is_enabled=False).exists()
     asked = root.post(LIST, {**chosen, "action": "fire_schedules"})
-    assert len(asked.context["schedules"]) == 2
+    assert len(asked.context["rows"]) == 2
     assert all(f"n #{row.pk}" in asked.content.decode() for row in rows), "Equal names are told apart."
     assert not Job.objects.exists()
     root.post(LIST, {**chosen, "action": "fire_schedules", "confirmed": "yes"})

@@ -169,7 +169,7 @@ def test_a_change_leaves_alone_what_somebody_changed_meanwhile(
 
     def slow(serializer: Any, attrs: dict[str, Any]) -> dict[str, Any]:
         found = validate(serializer, attrs)
-        verbs.pause_type(kind)
+        verbs.set_paused("job_type", kind, True)
         JobType.objects.filter(pk=kind.pk).update(max_retries=9)
         return found
 

@@ -205,8 +205,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.organizations import may_reuse_keys
     from django_jobs.engine.scheduler import DutyThread
     from django_jobs.engine.control.retention import Sweeps
-    from django_jobs.engine.control.switches import pause_type
-    from django_jobs.engine.control.switches import resume_type
+    from django_jobs.engine.pausing import set_paused
     from django_jobs.engine.control.switches import set_active as set_organization_active
     from django_jobs.engine.control.tenants import organization_pks
     from django_jobs.engine.control.tenants import OrphanWatch

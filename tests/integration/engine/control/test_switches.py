@@ -15,7 +15,12 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 def test_a_switch_tells_whether_it_changed_anything() -> None:
     kind, acme = make_job_type(), make_organization()
-    assert [verbs.pause_type(kind), verbs.pause_type(kind), verbs.resume_type(kind), verbs.resume_type(kind)] == [
+    assert [
+        verbs.set_paused("job_type", kind, True),
+        verbs.set_paused("job_type", kind, True),
+        verbs.set_paused("job_type", kind, False),
+        verbs.set_paused("job_type", kind, False),
+    ] == [
         True,
         False,
         True,
@@ -32,7 +37,7 @@ def test_only_system_admins_switch() -> None:
     kind, acme = make_job_type(), make_organization()
     user = make_user(admin_of=[acme])
     with refused(PermissionDenied, "not_system_admin"):
-        verbs.pause_type(kind, user=user)
+        verbs.set_paused("job_type", kind, True, user=user)
     with refused(PermissionDenied, "not_system_admin"):
         verbs.set_organization_active(acme.pk, False, user=user)
     assert not JobType.objects.get(pk=kind.pk).is_paused
@@ -42,7 +47,7 @@ def test_only_system_admins_switch() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_log_says_who_it_was(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "django_jobs"):
-        verbs.pause_type(make_job_type(type_name="print_letters"))
+        verbs.set_paused("job_type", make_job_type(type_name="print_letters"), True)
     (line,) = [found for found in caplog.records if "event=job_type_changed" in found.getMessage()]
     assert "count=1 job_type=print_letters by=system " in line.getMessage()
     assert line.code == "paused"  # type: ignore[attr-defined]
