@@ -185,8 +185,6 @@ def _in_words(item: ActOutcome) -> str:
 
 
 FIELDS: Final = {"filters": "the filter", "rate": "--rate", "stop_above": "--stop-above"}
-#: The beginning of what is said of a job type that is not there.
-NO_TYPE: Final = "No job type"
 
 
 def add_filters(parser: Any, statuses: Iterable[str], default: str | None = None) -> None:
@@ -236,9 +234,10 @@ def fault_in_words(error: InvalidOperation, given: dict[str, Any], user: Any = N
         return say("Say which jobs, or --all. %(filters)s", code="names_nothing", filters=known_filters()), []
     named = {name: FIELDS.get(name) or (_option(name) if name in LIST_TERMS else name) for name in error.errors}
     text = " ".join(f"{named[name]}: {' '.join(map(str, texts))}" for name, texts in error.errors.items())
-    hints, meant = _types_meant(given.get("job_type", [])) if user is None else ("", [])
-    code = "unknown_job_type" if NO_TYPE in hints else next(iter(error.codes.values()))[0]
-    return say("%(text)s", code=code, text=text + hints), meant
+    missing = _missing_types(given.get("job_type", [])) if user is None else {}
+    hints = "".join(f" No job type {quoted(name)}.{did_you_mean(near)}" for name, near in missing.items())
+    code = "unknown_job_type" if missing else next(iter(error.codes.values()))[0]
+    return say("%(text)s", code=code, text=text + hints), [name for near in missing.values() for name in near]
 
 
 def known_filters() -> str:
@@ -246,17 +245,11 @@ def known_filters() -> str:
     return f"The filters are {', '.join(map(_option, LIST_TERMS))}."
 
 
-def _types_meant(names: list[str]) -> tuple[str, list[str]]:
-    """Return what to say of job types that are not there, and the types that look like them."""
+def _missing_types(names: list[str]) -> dict[str, list[str]]:
+    """Return the job types that are not there, each with the types that look like it."""
     types = [name for name in names if name.strip() and is_storable_text(name)]
     there = set(JobType.primary.filter(pk__in=types).values_list("pk", flat=True)) if types else set()
-    text, meant = "", []
-    for name in types:
-        if name not in there:
-            near = similar_job_types(name)
-            text += f" {NO_TYPE} {quoted(name)}.{did_you_mean(near)}"
-            meant += near
-    return text, meant
+    return {name: similar_job_types(name) for name in types if name not in there}
 
 
 # Starting an operation on many jobs from a shell: counting, asking, starting it, and telling how it goes.

@@ -144,7 +144,8 @@ def _options_meant(parser: CommandParser, message: str) -> str:
     if unknown is None:
         return ""
     known = sorted(set(re.findall(r"--[a-z][a-z-]+", parser.format_usage())))
-    return f".{did_you_mean(difflib.get_close_matches(unknown[1], known, 1))}".rstrip(".")
+    meant = did_you_mean(difflib.get_close_matches(unknown[1], known, 1))
+    return f".{meant}" if meant else ""
 
 
 # Why a command did not do what it was told to: a sentence for people, and facts for programs.

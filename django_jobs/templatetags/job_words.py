@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from django_jobs.engine.dispatch.backlog import EXPIRED as DID_NOT_START
+from django_jobs.engine.insight.reasons import HOLDING, REASONS
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 from django_jobs.texts import in_current_zone
 from django_jobs.values import JobStatus
@@ -26,19 +27,9 @@ Words = Mapping[str, "_StrPromise"]
 Plurals = Mapping[str, Callable[[int], str]]
 
 #: Said while no job of its type or of its organization runs, by the reason of ``JobStatus.waiting_for``.
-HELD: Final[Words] = {
-    "organization_inactive": _("On hold: the organization is suspended"),
-    "type_disabled": _("On hold: jobs of this kind are switched off"),
-    "type_paused": _("On hold: jobs of this kind are paused"),
-    "handler": _("On hold: waiting for a worker that can run it"),
-    "breaker": _("On hold: jobs of this kind fail at present"),
-}
+HELD: Final[Words] = {code: REASONS[code].short for code in HOLDING}
 #: Said of a job that is not held, and waits for others.
-AFTER_OTHERS: Final[Words] = {
-    "dependency": _("Waiting for other jobs"),
-    "concurrency": _("Waiting for others of its kind"),
-    "limit": _("Waiting for other jobs of your organization"),
-}
+AFTER_OTHERS: Final[Words] = {code: REASONS[code].short for code in ("dependency", "concurrency", "limit")}
 WORDS: Final[Words] = {
     Status.PENDING.value: _("Waiting for its turn"),
     Status.QUEUED.value: _("Waiting for its turn"),

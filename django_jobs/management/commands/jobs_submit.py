@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.core.management.base import CommandParser
 
 from django_jobs.engine.access import find_job
+from django_jobs.engine.insight.reasons import REASONS
 from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.store import database
@@ -36,14 +37,10 @@ from django_jobs.statuses import Priority, RunAfter
 from django_jobs.texts import say
 from django_jobs.values import JobStatus
 
-#: Why a job that was just submitted will not start by itself, and what to do.
-NOTES: Final = {
-    "type_paused": "The job type is paused: the job waits until somebody resumes it (manage.py jobs_resume {type}).",
-    "breaker": "The breaker of the job type holds its jobs: this one waits with them.",
-}
-#: What names something that must be there, and how the engine's sentence begins where it is not.
+#: The command that lets a job go which was just submitted, by the reason why it waits.
+MENDS: Final = {"type_paused": "jobs_resume {type}", "breaker": "jobs_resume --breaker {type}"}
+#: What names something that must be there, and the codes where it is not.
 NAMES: Final = ("job_type", "organization", "depends_on", "batch")
-NONE: Final = "There is no "
 UNKNOWN: Final = ("unknown_job_type", "not_synced", "unknown_organization", "unknown_job", "unknown_batch")
 #: Options that are passed on as they are.
 PLAIN: Final = (
@@ -96,8 +93,9 @@ class Command(ShellCommand):
             raise fault
 
     def _tell_hindrance(self, status: JobStatus) -> None:
-        if status.waiting_for in NOTES:
-            self.note(NOTES[status.waiting_for].format(type=status.job_type))
+        if status.waiting_for in MENDS:
+            mend = MENDS[status.waiting_for].format(type=status.job_type)
+            self.note(f"{REASONS[status.waiting_for].long} (manage.py {mend})")
 
 
 def _add_when(parser: CommandParser) -> None:
@@ -142,7 +140,7 @@ def _refused(error: InvalidSubmission, options: dict[str, Any], user: Any) -> Re
     unknown = {name for name in NAMES if any(code in UNKNOWN for code in error.codes.get(name, ()))}
     types_meant = _types_meant(options["job_type"], user) if "job_type" in unknown else []
     parts = [
-        f"{_said(name, texts)}{did_you_mean(types_meant) if name == 'job_type' else ''}"
+        f"{_said(name, texts, is_unknown=name in unknown)}{did_you_mean(types_meant) if name == 'job_type' else ''}"
         for name, texts in error.errors.items()
     ]
     returncode = exit_codes.USAGE if unknown else refusal.returncode
@@ -165,11 +163,10 @@ def _types_meant(name: str, user: Any) -> list[str]:
     return [kind.pk for kind in submittable(user, list(JobType.primary.filter(pk__in=found)))]
 
 
-def _said(field: str, texts: list[str]) -> str:
-    text = " ".join(map(str, texts)).replace(NONE, "No ")
-    is_plain = field in NAMES and text.startswith("No ")
+def _said(field: str, texts: list[str], *, is_unknown: bool) -> str:
+    text = " ".join(map(str, texts))
     name = "--job-timeout" if field == "timeout" else f"--{field.replace('_', '-')}"
-    if is_plain or field in ("job_type", "organization", "parameters"):
+    if is_unknown or field in ("job_type", "organization", "parameters"):
         return text
     # What is wrong with one parameter has its path.
     return f"{field if '.' in field else name}: {text}"
