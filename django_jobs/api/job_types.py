@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import ProtectedError
@@ -26,6 +26,7 @@ from django_jobs.engine.job_types.parameters import parameters_schema
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.targets import submittable
 from django_jobs.models import JobType
+from django_jobs.models.job_type import NO_LIMIT_OF_ZERO, NO_ZERO
 from django_jobs.statuses import BreakerState
 
 # The bodies of job types.
@@ -68,6 +69,13 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
         model = JobType
         own_fields = [field.name for field in JobType._meta.concrete_fields if field.editable]
         fields = [*own_fields, "breaker", "parameters_schema"]
+        # The REST framework has words of its own for a limit of 0, which do not say what to do.
+        extra_kwargs: ClassVar[dict[str, Any]] = {
+            item.name: {"error_messages": {"min_value": str(getattr(limit, "message", ""))}}
+            for item in JobType._meta.concrete_fields
+            for limit in item.validators
+            if limit in (NO_LIMIT_OF_ZERO, NO_ZERO)
+        }
 
     def to_representation(self, instance: JobType) -> dict[str, Any]:
         """Return the type's fields; the path of its handler is blank but for system admins."""

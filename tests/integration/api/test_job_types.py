@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry, LogEntryManager
+from django.core.exceptions import ValidationError
 from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
 
@@ -336,6 +337,14 @@ def test_what_is_no_limit_is_refused_at_its_field(subtests: pytest.Subtests, adm
         with rolled_back(subtests, values=values):
             answer = admin.post(TYPES, {**NEW, **values}, "json")
             assert (answer.status_code, codes(answer)) == (400, {next(iter(values)): [code]})
+
+
+@pytest.mark.parametrize("name", ["max_running", "max_starts", "rate_limit", "retention_days"])
+def test_what_is_said_of_a_limit_of_nothing_is_what_the_console_says(admin: APIClient, name: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        JobType(**{name: 0}).clean_fields()
+    told = admin.post(TYPES, {**NEW, name: 0}, "json").json()
+    assert told[name] == caught.value.message_dict[name]
 
 
 def test_a_key_that_the_declared_parameters_lack_is_refused(admin: APIClient) -> None:
