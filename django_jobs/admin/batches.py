@@ -322,11 +322,6 @@ def _names(item: Any) -> tuple[str, ...]:
     return (item,) if isinstance(item, str) else tuple(item)
 
 
-def is_missing_follow_up(batch: Batch) -> bool:
-    """Return whether the batch has ended, and what should follow it could not be submitted."""
-    return bool(batch.fault) and batch.completed_at is not None
-
-
 # The list of batches: its columns, its filters, and how far it looks.
 
 

@@ -55,7 +55,7 @@ class NoOutput(exceptions.NotFound):
     default_code = "no_output"
 
 
-class OrganizationInactive(exceptions.PermissionDenied):
+class OutputWithheld(exceptions.PermissionDenied):
     """Results and outputs are withheld until the organization is active again."""
 
     default_detail = "The organization is not active; its outputs are withheld until it is again."

@@ -27,7 +27,7 @@ from django_jobs.api.base import (
     credential_of,
     jobs_seen_by,
 )
-from django_jobs.api.errors import NoOutput, OrganizationInactive
+from django_jobs.api.errors import NoOutput, OutputWithheld
 from django_jobs.api.fields import (
     JobIdsField,
     ListFilter,
@@ -273,13 +273,13 @@ class JobListFilter(ListFilter):
 def read_output(job: Job, user: Any) -> Download:
     """Return the job's file as a download.
 
-    PermissionDenied when the access policy keeps it from the user, OrganizationInactive while the organization is not
+    PermissionDenied when the access policy keeps it from the user, OutputWithheld while the organization is not
     active, NoOutput when the job saved no file or the file is gone.
     """
     if not get_policy().can_read_output(user, job):
         raise PermissionDenied(f"You may not read the output of {job.name}.")
     if _is_withheld(job):
-        raise OrganizationInactive
+        raise OutputWithheld
     reference = job.output_reference
     if not output_belongs_to(reference, job.organization_id, job.name):
         raise NoOutput

@@ -42,7 +42,7 @@ REFUSED: Final = "refused"
 MAX_SAME: Final = 10
 
 
-class Target(NamedTuple):
+class Switchable(NamedTuple):
     """What is to be switched: its kind, its name, and what the engine takes for it."""
 
     kind: str
@@ -53,7 +53,7 @@ class Target(NamedTuple):
 class Switched(NamedTuple):
     """What became of a target; ``reason`` is empty unless it was refused."""
 
-    target: Target
+    target: Switchable
     result: str
     reason: str = ""
 
@@ -100,19 +100,19 @@ class SwitchCommand(ShellCommand):
             except JobsError as error:
                 raise refusal_of(error) from error
 
-    def targets(self, options: dict[str, Any], user: Any) -> Iterator[Target]:
+    def targets(self, options: dict[str, Any], user: Any) -> Iterator[Switchable]:
         """Yield what the options name. Raises Refused for a name that is not there."""
         for kind in self._types(options["types"], user):
-            yield Target("job_type", kind.pk, kind)
+            yield Switchable("job_type", kind.pk, kind)
         for kind in self._types_together(options):
-            yield Target("job_type", kind.pk, kind)
+            yield Switchable("job_type", kind.pk, kind)
         for option, find in FINDERS.items():
             for name in options[option]:
                 yield find(name, user)
         for kind in self._types(options.get("breaker", ()), user):
-            yield Target("breaker", kind.pk, kind)
+            yield Switchable("breaker", kind.pk, kind)
 
-    def _switched(self, target: Target, user: Any) -> Switched:
+    def _switched(self, target: Switchable, user: Any) -> Switched:
         try:
             is_done = set_paused(target.kind, target.value, self.pauses, user=user)
         except JobsError as error:
@@ -141,7 +141,7 @@ class SwitchCommand(ShellCommand):
         text = "Say what is to be %(done)s: job types, or %(choices)s."
         return usage(say(text, code="names_nothing", done=self.done, choices=", ".join(choices)))
 
-    def _ask(self, options: dict[str, Any], targets: list[Target]) -> None:
+    def _ask(self, options: dict[str, Any], targets: list[Switchable]) -> None:
         if not (options["all"] or options["organization"]):
             return
         counts = Counter(item.kind.replace("_", " ") for item in targets)
@@ -178,7 +178,7 @@ def find_operation(number: str, user: Any) -> Operation:
     return found
 
 
-def _schedule(named: str, user: Any) -> Target:
+def _schedule(named: str, user: Any) -> Switchable:
     """Return the schedule with this number, or with this name: that of no organization, or else the only one."""
     rows = visible_schedules(user).order_by("organization_key", "pk")
     key = key_in(named)
@@ -192,35 +192,35 @@ def _schedule(named: str, user: Any) -> Target:
         each = ", ".join(f"{row.pk} ({ids.get(row.organization_id, 'deleted')})" for row in found)
         text = "Several organizations have a schedule %(name)r; give the number of one: %(each)s."
         raise usage(say(text, code="ambiguous", name=named, each=each))
-    return Target("schedule", str(found[0]), found[0])
+    return Switchable("schedule", str(found[0]), found[0])
 
 
-def _operation(number: str, user: Any) -> Target:
+def _operation(number: str, user: Any) -> Switchable:
     operation = find_operation(number, user)
-    return Target("operation", str(operation.pk), operation)
+    return Switchable("operation", str(operation.pk), operation)
 
 
-def _organization(name: str, user: Any) -> Target:
+def _organization(name: str, user: Any) -> Switchable:
     if organization_model_name() != DEFAULT_ORGANIZATION_MODEL:
         text = "Your project has its own organizations: it suspends them, and the access policy's is_active tells."
         raise usage(say(text, code="own_organizations"))
     try:
-        return Target("organization", name, find_organization_pk(name, user))
+        return Switchable("organization", name, find_organization_pk(name, user))
     except JobNotFound:
         raise unknown("organization", name) from None
 
 
-def _worker(name: str, user: Any) -> Target:
+def _worker(name: str, user: Any) -> Switchable:
     workers = live_workers()
     for worker in workers:
         if name in (worker.name, worker.supervisor):
-            return Target("worker", name, worker.supervisor)
+            return Switchable("worker", name, worker.supervisor)
     known = [worker.name for worker in workers]
     raise unknown("worker", name, similar(name, known) if user is None else (), "" if known else " No worker is alive.")
 
 
 #: By option: what finds the target that it names. Raises Refused for a name that is not there.
-FINDERS: Final[dict[str, Callable[[str, Any], Target]]] = {
+FINDERS: Final[dict[str, Callable[[str, Any], Switchable]]] = {
     "schedule": _schedule,
     "operation": _operation,
     "organization": _organization,

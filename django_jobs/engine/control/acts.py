@@ -288,7 +288,7 @@ class JobAct(NamedTuple):
     runs: bool = False
     #: Whether something becomes of the jobs afterwards that an operation counts.
     is_followed: bool = True
-    #: Whether it has a button on the page of one job, and a route of its own in REST.
+    #: Whether it has a button on the page of one job.
     is_for_one: bool = True
 
 
