@@ -461,7 +461,8 @@ class Chosen:
 
     def list_query(self, **changes: str) -> dict[str, str]:
         """Return the parameters of the list of the same jobs."""
-        named = {"type" if name == "job_type" else name: value for name, value in self.query().items()}
+        names = {"job_type": "type", "fingerprint": "error_fingerprint"}
+        named = {names.get(name, name): value for name, value in self.query().items()}
         return {"status": FAILED_ALL} | named | changes
 
 
@@ -679,7 +680,7 @@ class RowMaker:
             newest=newest,
             newest_link=linked(self._pages.job(newest), newest.name),
             jobs_url=self._links.jobs(
-                **self._chosen.list_query(type=group.job_type, fingerprint=group.error_fingerprint)
+                **self._chosen.list_query(type=group.job_type, error_fingerprint=group.error_fingerprint)
             ),
             buttons=self._buttons(newest, kind),
         )

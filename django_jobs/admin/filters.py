@@ -11,29 +11,23 @@ from typing import Any, Final
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import DataError
-from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, QueryDict
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
-from django.utils.translation import gettext as _
 
 from django_jobs import pools
-from django_jobs.admin.bar import Links
-from django_jobs.admin.pages import FAILED_ALL, RETRYING, is_system_admin, keys_of, organizations_of, seen_by
-from django_jobs.admin.search import pair_text
+from django_jobs.admin.pages import FAILED_ALL, RETRYING, keys_of, seen_by
 from django_jobs.admin.writing import format_number
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.control import operations
-from django_jobs.engine.insight.filter import LOOKED_AT, JobFilter
-from django_jobs.engine.insight.search import among_newest, holding
+from django_jobs.engine.insight.filter import LIST_TERMS, SEARCH, JobFilter, as_object, words_of
+from django_jobs.engine.insight.search import among_newest
 from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_counts
 from django_jobs.engine.store.database import store
-from django_jobs.models import Batch, Job, Operation, Schedule, get_organization_model
-from django_jobs.models.batch import parse_batch_id
-from django_jobs.models.job import parse_job_id
+from django_jobs.exceptions import InvalidFilter
+from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, WITH_ERRORS, Priority, Status
 
 # What the filters of lists have in common: they take only what they offer, and tell whether a list needs a bound.
@@ -52,8 +46,6 @@ class BoundedFilter(admin.SimpleListFilter):
     deleted: whoever acts on all that match must not reach more than was asked for.
     """
 
-    #: Whether a blank value in the address asks for something.
-    takes_blank = False
     #: How many of the newest jobs ``queryset`` looked at; None if it left out no older ones.
     looks_back: int | None = None
 
@@ -277,130 +269,67 @@ class ErrorFilter(ListedJobsFilter):
 SIDEBAR_FILTERS: Final = (StatusFilter, TypeFilter, OrganizationFilter, PriorityFilter, CreatedFilter, ErrorFilter)
 
 
-# Filters that an address leads to, from a page or a cell. They are shown only then: each has too many values.
+# What an address may ask for beside the sidebar: each term of a filter of jobs, under the names of REST.
 
 
-class AddressedFilter(ListedJobsFilter):
-    """Narrows the list to the jobs that have the value in the address."""
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        asked = self.value()
-        if asked is None or not (asked or self.takes_blank):
-            return []
-        return [(asked, self.label_of(asked))]
-
-    def label_of(self, asked: str) -> str:
-        """Return the words for the asked value."""
-        return cut(asked)
+#: The filters of the sidebar have these names, and the search its own box.
+ELSEWHERE: Final = frozenset({"status", "organization", "priority", "error", "pool", SEARCH})
+ADDRESSED: Final = {name: term for name, term in LIST_TERMS.items() if name not in ELSEWHERE}
 
 
-class OwnerFilter(AddressedFilter):
-    """Narrows the list to the jobs of one user."""
+class AddressFilter(admin.ListFilter):
+    """Narrows the list to the jobs that the address names, and shows what it asks for. A click takes that back."""
 
-    title = gettext_lazy("user")
-    parameter_name = "owner"
+    title = gettext_lazy("further filters")
+    #: How many of the newest jobs were looked at; None if no older ones were left out.
+    looks_back: int | None = None
 
-    def job_filter(self, asked: str) -> JobFilter:
-        """Return the filter for this value."""
-        return JobFilter(owner=asked)
+    def __init__(self, request: HttpRequest, params: dict[str, list[str]], model: Any, model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        values = {name: params.pop(name) for name in ADDRESSED if name in params}
+        self.given = as_object(values)
+        self.request, self.is_unknown, self.filters = request, False, JobFilter()
+        try:
+            self.filters = JobFilter.read(self.given, request.user)
+        except InvalidFilter:
+            self.is_unknown = True
 
+    def has_output(self) -> bool:
+        return bool(self.given)
 
-class FingerprintFilter(AddressedFilter):
-    """Narrows the list to the jobs that failed with like errors; blank, to those whose errors have no text."""
+    def expected_parameters(self) -> list[str | None]:
+        return list(ADDRESSED)
 
-    title = gettext_lazy("like errors")
-    parameter_name = "fingerprint"
-    takes_blank = True
+    def chosen(self) -> JobFilter | None:
+        """Return the filter that the address asks for; None if it asks for none, or for none that there can be."""
+        return None if self.filters.is_empty else self.filters
 
-    def label_of(self, asked: str) -> str:
-        return super().label_of(asked) or _("an error without a text")
-
-    def job_filter(self, asked: str) -> JobFilter:
-        """Return the filter for this value. Every fingerprint begins with nothing, so blank means blank."""
-        if asked:
-            return JobFilter(fingerprint_start=asked)
-        return JobFilter(status=tuple(sorted(WITH_ERRORS)), error_fingerprint="")
-
-
-class WorkerFilter(AddressedFilter):
-    """Narrows the list to the jobs of one worker: of those in flight all, else those among the newest.
-
-    It finds nothing for who is to know no names of machines.
-    """
-
-    title = gettext_lazy("worker")
-    parameter_name = "worker"
-
-    def job_filter(self, asked: str) -> JobFilter:
-        """Return the filter for this value."""
-        return JobFilter(worker=asked)
-
-    def label_of(self, asked: str) -> str:
-        facts = {"worker": super().label_of(asked), "count": format_number(LOOKED_AT)}
-        return _("%(worker)s, among the newest %(count)s jobs") % facts
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        asked = self.chosen()
-        if asked is None:
-            return queryset
-        if not is_system_admin(request):
-            return queryset.none()
-        search = self.job_filter(asked)
-        if request.GET.get("status") in IN_FLIGHT:
-            return search.narrow(queryset)
-        rows, is_bounded = search.among_newest(queryset, organizations_of(request))
-        self.looks_back = search.looks_back if is_bounded else None
-        return rows
-
-
-class SubmittedByFilter(AddressedFilter):
-    """Narrows the list to the jobs that one job submitted."""
-
-    title = gettext_lazy("submitted by")
-    parameter_name = "submitted_by"
-
-    def job_filter(self, asked: str) -> JobFilter:
-        """Return the filter for this job's id."""
-        parsed = parse_job_id(asked)
-        return NO_JOBS if parsed is None else JobFilter(submitted_by=parsed[0])
-
-
-class ScheduleFilter(AddressedFilter):
-    """Narrows the list to the jobs of one schedule, by its primary key, among the newest."""
-
-    title = gettext_lazy("schedule")
-    parameter_name = "schedule"
-    _found: Schedule | None = None
-
-    def label_of(self, asked: str) -> str:
-        self._found = visible_schedules(self.request.user).filter(pk__in=keys_of([asked])).first()
-        if self._found is None:
-            return _("There is no such schedule.")
-        facts = {"schedule": self._found, "count": format_number(LOOKED_AT)}
-        return _("%(schedule)s, among the newest %(count)s jobs") % facts
+    def job_filter(self, asked: JobFilter) -> JobFilter:
+        """Return the filter that names these jobs."""
+        return asked
 
     def needs_bound(self) -> bool:
-        """Return False: the filter looks at the newest alone."""
-        return False
+        """Return whether finding a page of these jobs could mean to read all jobs."""
+        return self.filters.needs_bound
 
-    def job_filter(self, asked: str) -> JobFilter:
-        """Return the filter for the schedule that was read, by its name, type and organization."""
-        if self._found is None:
-            return NO_JOBS
-        tenants = None if self._found.organization_id is None else (self._found.organization_id,)
-        return JobFilter(schedule=self._found.name, job_type=(self._found.job_type_id,), organization=tenants)
+    def is_selective(self) -> bool:
+        """Return whether what is asked for leaves so few jobs that no bound is needed."""
+        return self.filters.is_selective
+
+    def looked_at(self) -> int | None:
+        """Return how many of the newest jobs are read one by one; None where an index finds them."""
+        status = self.request.GET.get("status", "")
+        in_status = JobFilter(status=(status,)) if status in IN_FLIGHT else JobFilter()
+        return self.filters.both(in_status).looks_back
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.chosen() is None:
-            return queryset
-        if self._found is None:
-            return queryset.none()
-        kind, tenant = self._found.job_type_id, self._found.organization_id
-        rows = queryset.filter(job_type_id=kind, **({} if tenant is None else {"organization_id": tenant}))
-        scope = organizations_of(request) if tenant is None else [tenant]
-        rows, is_bounded = among_newest(rows, scope, LOOKED_AT)
-        self.looks_back = LOOKED_AT if is_bounded else None
-        return holding(rows, "metadata", ("schedule",), [self._found.name])
+        return queryset.none() if self.filters.asks_for_hidden(request.user) else self.filters.narrow(queryset)
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Yield what the address asks for, each with the address without it."""
+        for name, text in words_of(self.given):
+            shown = f"{ADDRESSED[name].label}: {text}"
+            yield {"selected": True, "query_string": changelist.get_query_string({name: None}), "display": shown}
 
 
 class PoolFilter(ListedJobsFilter):
@@ -418,7 +347,23 @@ class PoolFilter(ListedJobsFilter):
         return JobFilter(pool=asked)
 
 
-ADDRESS_FILTERS: Final = (PoolFilter, OwnerFilter, WorkerFilter, FingerprintFilter, ScheduleFilter, SubmittedByFilter)
+def new_address(query: QueryDict, user: Any) -> str:
+    """Return the query of an address whose filters have names of before; empty where it has none of these."""
+    changed = query.copy()
+    if (fingerprint := query.get("fingerprint")) is not None:
+        del changed["fingerprint"]
+        changed["fingerprint_start" if fingerprint else "error_fingerprint"] = fingerprint
+        changed.setdefault("status", FAILED_ALL)
+    pks = keys_of([query.get("schedule", "")]) if "type" not in query else []
+    if schedule := visible_schedules(user).filter(pk__in=pks).first() if pks else None:
+        changed["schedule"], changed["type"] = schedule.name, schedule.job_type_id
+        if schedule.organization_id is not None:
+            changed["organization"] = str(schedule.organization_id)
+    return changed.urlencode() if changed != query else ""
+
+
+#: All filters of the list of jobs.
+JOB_FILTERS: Final = (AddressFilter, PoolFilter, *SIDEBAR_FILTERS)
 
 
 # How many jobs each choice of a filter leaves, counted up to a bound.
@@ -516,106 +461,3 @@ def _with_several(totals: Iterable[tuple[str, int]]) -> dict[str, int]:
     """Return the counts of single statuses, and those of the choices that stand for several."""
     found = dict(totals)
     return found | {choice: sum(found[status] for status in statuses) for choice, statuses in SEVERAL.items()}
-
-
-# The filter of the jobs list by the operation that acted on a job.
-
-
-class OperationFilter(AddressedFilter):
-    """Narrows the list to the jobs that an operation acted on last; to none if the user sees no such operation."""
-
-    title = gettext_lazy("operation")
-    parameter_name = "operation"
-    _found: Operation | None = None
-
-    def label_of(self, asked: str) -> str:
-        self._found = operations.operations_seen_by(self.request.user).filter(pk__in=keys_of([asked])).first()
-        if self._found is not None:
-            return str(self._found.pk)
-        pair = pair_text(self.parameter_name, super().label_of(asked))
-        return _("There is nothing of that name: %(pair)s") % {"pair": pair}
-
-    def job_filter(self, asked: str) -> JobFilter:
-        """Return the filter of jobs that this stands for."""
-        return NO_JOBS if self._found is None else JobFilter(operation=self._found.pk)
-
-
-# What the list and the page of jobs tell of the batch that a job belongs to, and of what submitted it.
-
-
-class BatchFilter(ListedJobsFilter):
-    """Narrows the list to the jobs of the batch that the address names. It is shown only then: pages of batches lead
-    here, and the search finds the jobs of any batch by its id.
-    """
-
-    title = gettext_lazy("batch")
-    parameter_name = "batch"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        asked = self.value()
-        if not asked:
-            return []
-        self._found = Batch.primary.visible_to(request.user).filter(pk=(parse_batch_id(asked) or (0, 0))[0]).first()
-        if self._found is not None and self._found.batch_id != asked:
-            self._found = None
-        return [(asked, str(self._found) if self._found else _("There is no such batch."))]
-
-    def job_filter(self, asked: str) -> JobFilter:
-        """Return the filter for this batch."""
-        return NO_JOBS if self._found is None else JobFilter(batch=parse_batch_id(asked))
-
-
-def batch_line(site: str, job: Job) -> SafeString | str:
-    """Return the batch that a job counts for, with a link."""
-    found = Batch.primary.filter(pk=job.batch_id or 0).only("name", "created_at").first()
-    return _("a batch that is deleted") if found is None else _named(site, found)
-
-
-def followed_line(site: str, job: Any) -> SafeString:
-    """Return the batch that submitted a job when it ended, with a link and the reason."""
-    code, text = "on_failure", _("{batch}, when it had ended and not all of its jobs completed")
-    if job.follows.then_job_id == job.pk:
-        code, text = "then", _("{batch}, when it had ended and all its jobs completed")
-    return format_html(text, batch=_named(site, job.follows, code))
-
-
-def followed_batch(job: Job) -> Batch | None:
-    """Return the batch at whose end the job was submitted."""
-    if job.submitted_by_id is not None or job.batch_id is not None:
-        return None
-    rows = Batch.primary.filter(Q(then_job_id=job.pk) | Q(on_failure_job_id=job.pk))
-    return rows.only("name", "created_at", "then_job_id").first()
-
-
-def submitter_of(job: Any) -> Job | None:
-    """Return the job whose handler submitted a job, read once for a page; None if there is none, or it is deleted."""
-    if "submitter_found" not in job.__dict__:
-        rows = Job.primary.filter(pk=job.submitted_by_id or 0).only("created_at", "organization_id")
-        job.submitter_found = rows.first()
-    found: Job | None = job.submitter_found
-    return found
-
-
-def is_submitter_hidden(user: Any, job: Job) -> bool:
-    """Return whether the handler of another organization's job submitted this one, whose jobs the user does not see."""
-    found = submitter_of(job) if job.submitted_by_id is not None else None
-    if found is None or found.organization_id == job.organization_id:
-        return False
-    return not Job.primary.visible_to(user).filter(pk=found.pk).exists()
-
-
-def submitter_line(site: str, job: Job) -> SafeString | str:
-    """Return the job whose handler submitted a job, with a link, and in which attempt."""
-    found = submitter_of(job)
-    if found is None:
-        name: SafeString | str = _("a job that is deleted")
-    else:
-        name = format_html('<a href="{}">{}</a>', Links(site).change("job", found.pk), found.name)
-    if not job.submitted_by_attempt:
-        return name
-    return format_html(_("{job}, attempt {number}"), job=name, number=job.submitted_by_attempt)
-
-
-def _named(site: str, batch: Batch, code: str = "batch") -> SafeString | str:
-    """Return a batch as a link to its page; ``code`` says what it is to the job."""
-    return format_html('<a href="{}" data-code="{}">{}</a>', Links(site).change("batch", batch.pk), code, batch)

@@ -16,7 +16,7 @@ from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied, SuspiciousFileOperation
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -25,19 +25,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin import filters
 from django_jobs.admin.acts import JobActions
 from django_jobs.admin.bar import Links, OpenPages, organization_line, owner_jobs, worker_jobs
-from django_jobs.admin.filters import (
-    SIDEBAR_FILTERS,
-    BatchFilter,
-    OperationFilter,
-    batch_line,
-    followed_batch,
-    followed_line,
-    is_submitter_hidden,
-    submitter_line,
-)
+from django_jobs.admin.filters import JOB_FILTERS, new_address
 from django_jobs.admin.forms import RunAgain
 from django_jobs.admin.graph import Box, Node, draw_graph, make_graph
 from django_jobs.admin.job_history import JobLogs, read_history
@@ -46,10 +36,15 @@ from django_jobs.admin.jobs import (
     JobList,
     JobLive,
     JobPaginator,
+    batch_line,
+    followed_batch,
+    followed_line,
     is_stopping,
+    is_submitter_hidden,
     note,
     progress_bar,
     search,
+    submitter_line,
     type_of,
 )
 from django_jobs.admin.pages import (
@@ -435,7 +430,7 @@ class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, 
     """Puts together what the ``job_*`` files give: columns, filters, facts, actions, live answers and the download."""
 
     paginator = JobPaginator
-    list_filter = (BatchFilter, OperationFilter, *filters.ADDRESS_FILTERS, *SIDEBAR_FILTERS)
+    list_filter = JOB_FILTERS
     # Django shows the search box only if a field is named here. ``search`` decides what is searched.
     search_fields = ("pk",)
     search_help_text = gettext_lazy(
@@ -447,6 +442,11 @@ class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, 
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return jobs_seen_by(request).order_by("-pk")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if address := new_address(request.GET, request.user):
+            return HttpResponseRedirect(f"{self.url_of('changelist')}?{address}")
+        return super().changelist_view(request, extra_context)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return JobList

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.paginator import Page
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
@@ -29,6 +29,7 @@ from django_jobs.admin.filters import (
     COLUMNS,
     NEWEST,
     NO_JOBS,
+    AddressFilter,
     BoundedFilter,
     Counts,
     CreatedFilter,
@@ -75,6 +76,10 @@ from django_jobs.statuses import AWAITING_TURN, IN_FLIGHT, RARE, TERMINAL, WITH_
 # The list of jobs: what it reads, how far it looks, and how it is searched.
 
 
+#: The filters of the list that say how far it looks.
+LISTED: Final = (BoundedFilter, AddressFilter)
+
+
 class JobList(DeclaredList):
     """A page of the jobs that a user may see. ``looks_back`` is how many of the newest were looked at; None for all."""
 
@@ -90,8 +95,8 @@ class JobList(DeclaredList):
         rows = super().get_queryset(request, exclude_parameters)
         self.query = typed
         self.request = request
-        rows, looked_at = self._searched(rows)
-        bounds = [looked_at, *(item.looks_back for item in self.filter_specs if isinstance(item, BoundedFilter))]
+        rows, looked_at = self._searched(rows, self.filter_specs)
+        bounds = [looked_at, *(item.looks_back for item in self.filter_specs if isinstance(item, LISTED))]
         if self._needs_bound(self.filter_specs):
             rows, is_bounded = among_newest(rows, self._scope(), RECENT)
             bounds.append(RECENT if is_bounded else None)
@@ -188,22 +193,30 @@ class JobList(DeclaredList):
         for item in others:
             narrowed = item.queryset(self.request, rows)
             rows = rows if narrowed is None else narrowed
-        (rows, _looked_at), is_selective = self._searched(rows), self._is_selective(others)
+        (rows, _looked_at), is_selective = self._searched(rows, others), self._is_selective(others)
         return of_newest(rows, names, self._scope(), is_selective=is_selective)
 
     @staticmethod
     def _is_chosen(item: Any) -> bool:
-        return isinstance(item, BoundedFilter) and (item.is_unknown or item.chosen() is not None)
+        return isinstance(item, LISTED) and (item.is_unknown or item.chosen() is not None)
 
-    def _searched(self, rows: QuerySet[Any]) -> tuple[QuerySet[Any], int | None]:
-        """Return those of the jobs that the search finds, and how many of the newest it looked at; None for all."""
+    def _searched(self, rows: QuerySet[Any], filters: Collection[Any]) -> tuple[QuerySet[Any], int | None]:
+        """Return those of the jobs that the search finds, and how many of the newest were looked at; None for all.
+
+        What no index finds is looked for among the newest; the rest is bounded afterwards, where that is needed.
+        """
         meaning = self.understood.meaning
-        if meaning is None:
-            return rows.none() if self.understood.problem else rows, None
-        if meaning.search.looks_back is None:
-            return meaning.search.narrow(rows), None  # bounded afterwards, unless a filter makes that needless
-        rows, is_bounded = meaning.search.among_newest(rows, self._scope())
-        return rows, meaning.search.looks_back if is_bounded else None
+        if meaning is None and self.understood.problem:
+            return rows.none(), None
+        if meaning is not None:
+            rows = rows.none() if meaning.search.asks_for_hidden(self.request.user) else meaning.search.narrow(rows)
+        looks = [item.looked_at() for item in filters if isinstance(item, AddressFilter)]
+        looks += [] if meaning is None else [meaning.search.looks_back]
+        most = min((number for number in looks if number is not None), default=None)
+        if most is None:
+            return rows, None
+        rows, is_bounded = among_newest(rows, self._scope(), most)
+        return rows, most if is_bounded else None
 
     def _scope(self) -> Collection[Any] | None:
         """Return the organizations of whose newest jobs is told: the chosen one, or all that the user may see."""
@@ -215,13 +228,13 @@ class JobList(DeclaredList):
     def _is_selective(self, filters: Collection[Any]) -> bool:
         """Return whether an index finds the newest jobs that the search and these filters leave."""
         meaning = self.understood.meaning
-        return any(item.is_selective() for item in filters if isinstance(item, BoundedFilter)) or bool(
+        return any(item.is_selective() for item in filters if isinstance(item, LISTED)) or bool(
             meaning and meaning.search.is_selective
         )
 
     def _needs_bound(self, filters: Collection[Any]) -> bool:
         meaning = self.understood.meaning
-        asked = any(item.needs_bound() for item in filters if isinstance(item, BoundedFilter))
+        asked = any(item.needs_bound() for item in filters if isinstance(item, LISTED))
         return (asked or bool(meaning and meaning.search.needs_bound)) and not self._is_selective(filters)
 
 
@@ -318,7 +331,7 @@ def is_in_order(filters: Collection[Any], search: JobFilter | None, organization
 
 def is_looked_for(filters: Collection[Any], search: JobFilter | None) -> bool:
     """Return whether jobs must be read one by one to see which of them match."""
-    if has_error_chosen(filters) or any(getattr(item, "looks_back", None) for item in filters):
+    if has_error_chosen(filters) or any(item.looked_at() for item in filters if isinstance(item, AddressFilter)):
         return True
     return search is not None and bool(search.looks_back or search.fingerprint_start or search.error)
 
@@ -686,9 +699,68 @@ def filter_of(jobs: JobList) -> JobFilter:
         asked = item.chosen()  # type: ignore[attr-defined]
         if asked is None:
             continue
-        if not isinstance(item, ListedJobsFilter):
+        if not isinstance(item, ListedJobsFilter | AddressFilter):
             raise TypeError(f"No filter of jobs is known for {type(item).__name__}.")
         named = named.both(item.job_filter(asked))
     if jobs.understood.meaning is not None:
         return named.both(jobs.understood.meaning.search)
     return NO_JOBS if jobs.understood.problem else named
+
+
+# What the page of a job tells of the batch that it belongs to, and of what submitted it.
+
+
+def batch_line(site: str, job: Job) -> SafeString | str:
+    """Return the batch that a job counts for, with a link."""
+    found = Batch.primary.filter(pk=job.batch_id or 0).only("name", "created_at").first()
+    return _("a batch that is deleted") if found is None else _named(site, found)
+
+
+def followed_line(site: str, job: Any) -> SafeString:
+    """Return the batch that submitted a job when it ended, with a link and the reason."""
+    code, text = "on_failure", _("{batch}, when it had ended and not all of its jobs completed")
+    if job.follows.then_job_id == job.pk:
+        code, text = "then", _("{batch}, when it had ended and all its jobs completed")
+    return format_html(text, batch=_named(site, job.follows, code))
+
+
+def followed_batch(job: Job) -> Batch | None:
+    """Return the batch at whose end the job was submitted."""
+    if job.submitted_by_id is not None or job.batch_id is not None:
+        return None
+    rows = Batch.primary.filter(Q(then_job_id=job.pk) | Q(on_failure_job_id=job.pk))
+    return rows.only("name", "created_at", "then_job_id").first()
+
+
+def submitter_of(job: Any) -> Job | None:
+    """Return the job whose handler submitted a job, read once for a page; None if there is none, or it is deleted."""
+    if "submitter_found" not in job.__dict__:
+        rows = Job.primary.filter(pk=job.submitted_by_id or 0).only("created_at", "organization_id")
+        job.submitter_found = rows.first()
+    found: Job | None = job.submitter_found
+    return found
+
+
+def is_submitter_hidden(user: Any, job: Job) -> bool:
+    """Return whether the handler of another organization's job submitted this one, whose jobs the user does not see."""
+    found = submitter_of(job) if job.submitted_by_id is not None else None
+    if found is None or found.organization_id == job.organization_id:
+        return False
+    return not Job.primary.visible_to(user).filter(pk=found.pk).exists()
+
+
+def submitter_line(site: str, job: Job) -> SafeString | str:
+    """Return the job whose handler submitted a job, with a link, and in which attempt."""
+    found = submitter_of(job)
+    if found is None:
+        name: SafeString | str = _("a job that is deleted")
+    else:
+        name = format_html('<a href="{}">{}</a>', Links(site).change("job", found.pk), found.name)
+    if not job.submitted_by_attempt:
+        return name
+    return format_html(_("{job}, attempt {number}"), job=name, number=job.submitted_by_attempt)
+
+
+def _named(site: str, batch: Batch, code: str = "batch") -> SafeString | str:
+    """Return a batch as a link to its page; ``code`` says what it is to the job."""
+    return format_html('<a href="{}" data-code="{}">{}</a>', Links(site).change("batch", batch.pk), code, batch)

@@ -18,17 +18,18 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from django_jobs.admin.filters import ADDRESSED
 from django_jobs.admin.pages import OwnPages, Seen, clean_term, is_system_admin, keys_of, seen_by, view
 from django_jobs.admin.writing import format_number
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import may_hide_jobs, organizations_seen_by
-from django_jobs.engine.insight.filter import LOOKED_AT, JobFilter
+from django_jobs.engine.insight.filter import LIST_TERMS, LOOKED_AT, SEARCH, JobFilter, as_object, words_of
 from django_jobs.engine.insight.search import asks_for_hidden, path_of
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.organizations import id_of
-from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.engine.store import database
+from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job, SavedFilter, Worker, get_organization_model
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.models.job import parse_job_id
@@ -223,6 +224,20 @@ def of_worker(term: str, seen: Seen) -> Iterator[Meaning]:
     )
 
 
+def of_term(name: str) -> Finder:
+    """Return what finds the jobs that a term of a filter names, as it is typed."""
+
+    def find_term(term: str, seen: Seen) -> Iterator[Meaning]:
+        try:
+            search = JobFilter.read({name: term}, seen.user)
+        except InvalidFilter:
+            return
+        sentence = "; ".join(f"{label}: {value}" for label, value in search.words())
+        yield Meaning(search=search, sentence=sentence, text=pair_text(name, term))
+
+    return find_term
+
+
 def words(term: str, _seen: Seen) -> Iterator[Meaning]:
     """Yield the failed jobs whose error has these words."""
     sentence = _("Failed jobs with the words “%(words)s” in their error") % {"words": term}
@@ -316,7 +331,7 @@ def _of_parameter(pair: Pair, seen: Seen) -> Meaning | Understood:
 
 def _of_key(pair: Pair, seen: Seen) -> Meaning | Understood:
     """Return what the value of one of our keys names, or that it names nothing."""
-    for finder in FINDERS[pair.key]:
+    for finder in FINDERS.get(pair.key, (of_term(pair.key),)):
         for meaning in finder(pair.value, seen):
             return meaning
     text = _("There is nothing of that name: %(pair)s") % {"pair": pair_text(pair.key, pair.value)}
@@ -357,8 +372,10 @@ FINDERS: Final[dict[str, tuple[Finder, ...]]] = {
 
 
 #: The keys that name no parameter, and other spellings of them.
-KEYS: Final = ("job", "batch", "type", "organization", "owner", "worker", "fingerprint", "error")
-_SPELLINGS: Final = {"user": "owner", "org": "organization", "words": "error"}
+#: The first ones have finders; the others are terms of a filter of jobs.
+_FOUND: Final = ("job", "batch", "type", "organization", "owner", "worker", "fingerprint", "error")
+_SPELLINGS: Final = {"user": "owner", "org": "organization", "words": "error", "job_id": "job", "job_type": "type"}
+KEYS: Final = (*_FOUND, *(name for name in LIST_TERMS if name not in {*_FOUND, *_SPELLINGS, SEARCH, "parameters"}))
 #: Before a parameter's name it says that the name is no key.
 PARAMETER: Final = "parameters."
 MAX_PAIRS: Final = 5
@@ -441,10 +458,10 @@ class SavedFilters(OwnPages):
         """Return those parts of a query string that this list knows: its filters and its search."""
         filters: Any = self.get_list_filter(request)
         known = {SEARCH_VAR, *(getattr(item, "parameter_name", "") for item in filters)} - {""}
-        blank = {item.parameter_name for item in filters if getattr(item, "takes_blank", False)}
         asked = QueryDict(text[: 4 * MAX_QUERY])
-        kept = {name: asked[name] for name in asked if name in known and (asked[name] or name in blank)}
-        return urlencode({name: value for name, value in sorted(kept.items()) if is_storable_text(value)})
+        kept = as_object({name: asked.getlist(name) for name in asked if name in {*known, *ADDRESSED}})
+        storable = {name: value for name, value in sorted(kept.items()) if all(map(is_storable_text, listed_of(value)))}
+        return urlencode(storable, doseq=True)
 
     @view("saved-filters/", "saved_filters")
     def _saved(self, request: HttpRequest) -> HttpResponse:
@@ -565,7 +582,7 @@ FIXED: Final = ("status", "priority", "created", "error")
 class FilterWords:
     """Tells saved filters of one page of this admin class.
 
-    The names of organizations and schedules, of which a filter keeps the keys, are read in two statements for all.
+    The names of organizations, of which a filter keeps the keys, are read in one statement for all.
     """
 
     def __init__(self, request: HttpRequest, model_admin: Any, found: Collection[SavedFilter]) -> None:
@@ -580,7 +597,6 @@ class FilterWords:
         asked = [QueryDict(item.query) for item in found]
         readers: dict[str, Callable[[Collection[str]], Mapping[str, str]]] = {
             "organization": self._organizations,
-            "schedule": self._schedules,
         }
         self._names = {
             name: read({query[name] for query in asked if query.get(name)}) for name, read in readers.items()
@@ -588,9 +604,15 @@ class FilterWords:
 
     def told(self, item: SavedFilter) -> str:
         """Return what a saved filter asks for, as labels and values."""
-        return " · ".join(
-            f"{self._label(name)}: {self._value(name, value)}" for name, value in QueryDict(item.query).dict().items()
-        )
+        asked = QueryDict(item.query)
+        told = [
+            (self._label(name), self._value(name, value))
+            for name, value in asked.dict().items()
+            if name not in ADDRESSED
+        ]
+        addressed = as_object({name: asked.getlist(name) for name in asked if name in ADDRESSED})
+        told += [(str(ADDRESSED[name].label), text) for name, text in words_of(addressed)]
+        return " · ".join(f"{label}: {text}" for label, text in told)
 
     def _label(self, name: str) -> str:
         if name == SEARCH_VAR:
@@ -609,10 +631,10 @@ class FilterWords:
         pks = [pk for key in keys if (pk := _key(model, key)) is not None]
         return {str(item.pk): id_of(item) for item in rows.filter(pk__in=pks)} if pks else {}
 
-    def _schedules(self, keys: Collection[str]) -> Mapping[str, str]:
-        pks = keys_of(keys)
-        rows = visible_schedules(self._request.user).filter(pk__in=pks) if pks else ()
-        return {str(item.pk): str(item) for item in rows}
+
+def listed_of(value: Any) -> list[str]:
+    """Return the values of a parameter one by one."""
+    return value if isinstance(value, list) else [value]
 
 
 def _key(model: Any, text: str) -> Any:

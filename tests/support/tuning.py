@@ -102,7 +102,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "newest_jobs_seconds": ("django_jobs.engine.timing", "SEARCH_BOUND_SECONDS"),
     "searched_jobs": (
         ("django_jobs.engine.insight.filter", "LOOKED_AT"),
-        ("django_jobs.admin.filters", "LOOKED_AT"),
         ("django_jobs.admin.search", "LOOKED_AT"),
     ),
     "searched_newest_jobs": ("django_jobs.admin.jobs", "RECENT"),

@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -34,7 +34,7 @@ from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import created_between
 from django_jobs.exceptions import InvalidFilter
-from django_jobs.models import Job, JobType, get_organization_model
+from django_jobs.models import Job, JobType, Operation, get_organization_model
 from django_jobs.models.batch import format_batch_id, parse_batch_id
 from django_jobs.models.job import JobQuerySet, format_job_id, parse_job_id
 from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS, Priority, Status
@@ -88,8 +88,9 @@ _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 #: Values of one filter: as many as the admin acts on at once.
 MAX_VALUES: Final = 500
-#: Characters of a text.
+#: Characters of a text, and of one that cannot be and is shown.
 MAX_TEXT: Final = 200
+MAX_SHOWN: Final = 100
 
 
 def read_text(value: Any) -> str | None:
@@ -765,12 +766,16 @@ class JobFilter:
     def asks_for_hidden(self, user: Any) -> bool:
         """Return whether a parameter is asked for whose values this user may not read, or may not read of each job.
 
-        Workers are asked for as well, whose names, which are those of machines, are for system admins.
+        So are the names of workers, which are those of machines, and operations of others: both for system admins.
         """
-        if user is None or not (self.parameters or self.worker):
+        if user is None or not (self.parameters or self.worker or self.operation):
             return False
-        if (self.worker or may_hide_jobs()) and not get_policy().is_system_admin(user):
-            return True
+        if not get_policy().is_system_admin(user):
+            if self.worker or (self.parameters and may_hide_jobs()):
+                return True
+            started = Operation.primary.filter(pk=self.operation or 0, user_id=user.pk)
+            if self.operation is not None and not started.exists():
+                return True
         hidden = hidden_from(user)
         return any(asks_for_hidden(path, text, hidden) for path, text in self.parameters or ())
 
@@ -801,6 +806,30 @@ def organization_keys(names: tuple[str, ...], user: Any) -> tuple[Any, ...]:
     if unknown:
         raise InvalidFilter({ORGANIZATION: [unknown_organization(name) for name in unknown]})
     return tuple(keys[name] for name in names)
+
+
+def as_object(lists: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the object that the values of an address mean, without blank ones, as :meth:`JobFilter.read` takes it."""
+    given: dict[str, Any] = {}
+    for name, values in lists.items():
+        kept = [value for value in values if value.strip() or name in MAY_BE_BLANK]
+        if kept:
+            given[name] = kept if name in GIVEN_TERMS and GIVEN_TERMS[name].kind.is_repeated else kept[-1]
+    return given
+
+
+def words_of(given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what an object from outside asks for, as names and values for people; what cannot be is told as it is."""
+    told = []
+    for name, value in given.items():
+        kind = GIVEN_TERMS[name].kind
+        texts = value if isinstance(value, list) else [value]
+        try:
+            texts = [str(kind.tell(kind.read(text))) for text in texts] if kind.tell else list(map(str, texts))
+        except ValueError:
+            texts = [clean_text(text, MAX_SHOWN) for text in texts]
+        told.append((name, in_words(texts)))
+    return told
 
 
 def searched(text: str) -> JobFilter:

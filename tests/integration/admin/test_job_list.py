@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from django.db import connection
@@ -20,7 +21,7 @@ from tests.support.brokers import end, job_in, pending_job, raised, running_job,
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
-from tests.support.verbs import JobAdmin
+from tests.support.verbs import AddressFilter, JobAdmin
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -155,11 +156,48 @@ def test_the_jobs_of_a_schedule_are_those_of_its_organization_and_shown_to_who_s
     own, foreign = (schedule_job("nightly", kind, tenant, every=60) for tenant in (mine, theirs))
     jobs = [Job.objects.get(pk=verbs.fire_now(schedule).job_id or 0) for schedule in (own, foreign)]
     manager = admin.staff_of(mine, role="admin")
+    of_own = {"schedule": "nightly", "type": kind.pk, "organization": str(mine.pk)}
     for client in (root, manager):
-        assert listed(client, schedule=str(own.pk)) == jobs[:1]
-        assert "nightly" in text(client, url("job", "changelist"), schedule=str(own.pk))
+        assert listed(client, **of_own) == jobs[:1]
+        # The address of before led there by the key.
+        assert (
+            dict(parse_qsl(urlsplit(client.get(url("job", "changelist"), {"schedule": own.pk})["Location"]).query))
+            == of_own
+        )
+    assert listed(root, schedule="nightly") == jobs[::-1]
+    assert listed(manager, schedule="nightly") == jobs[:1]
     assert listed(manager, schedule=str(foreign.pk)) == []
     assert "nightly" not in text(manager, url("job", "changelist"), schedule=str(foreign.pk))
+
+
+def test_every_filter_of_rest_narrows_the_list_and_is_taken_back_by_a_click(root: Client) -> None:
+    job = end(raised(start(pending_job(parameters={"customer": {"id": 17}})), "Permanent", text="no printer"))
+    pending_job()
+    for name, value in (
+        ("job_type", job.job_type_id),
+        ("job_id", job.name),
+        ("has_error", "yes"),
+        ("error_fingerprint", job.error_fingerprint),
+        ("fingerprint_start", job.error_fingerprint[:9]),
+        ("parameters", "customer.id:17"),
+    ):
+        page = root.get(url("job", "changelist"), {name: value, "created_after": "1h", "priority": "1"})
+        changelist = page.context["cl"]
+        assert list(changelist.result_list) == [job]
+        (chips,) = [spec for spec in changelist.filter_specs if isinstance(spec, AddressFilter)]
+        without = [choice["query_string"] for choice in chips.choices(changelist)]
+        assert "?created_after=1h&priority=1" in without
+        assert len(without) == 2
+        if name != "parameters":
+            assert listed(root, q=f"{name}:{value}") == [job]
+
+
+def test_an_address_with_the_fingerprint_of_before_leads_to_the_same_jobs(root: Client) -> None:
+    job = job_in("Dead Letter")
+    for given, name in ((job.error_fingerprint, "fingerprint_start"), ("", "error_fingerprint")):
+        where = urlsplit(root.get(url("job", "changelist"), {"fingerprint": given})["Location"])
+        query = dict(parse_qsl(where.query, keep_blank_values=True))
+        assert query == {name: given, "status": "failed_all"}
 
 
 def test_a_count_that_was_cut_is_said_to_be(root: Client, tuning: Tuning) -> None:

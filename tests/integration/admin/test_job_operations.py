@@ -100,7 +100,7 @@ def test_the_failed_of_one_tenant_are_retried(root: Client, kind: JobType) -> No
 def test_all_jobs_of_a_schedule_are_those_of_its_organization(root: Client, kind: JobType) -> None:
     schedules = [schedule_job("nightly", kind, make_organization(), every=60) for _ in range(2)]
     firings = [verbs.fire_now(schedule) for schedule in schedules]
-    finish(started(root, "cancel", f"schedule={schedules[0].pk}"))
+    finish(started(root, "cancel", f"schedule={schedules[0].name}&organization={schedules[0].organization_id}"))
     own, foreign = (Job.objects.get(pk=firing.job_id or 0) for firing in firings)
     assert (own.status, foreign.canceled_at) == (Status.CANCELED, None)
 
@@ -311,10 +311,7 @@ def test_an_operation_that_there_is_not_has_no_jobs(asked: str, root: Client, ki
     pending_job(job_type=kind)
     response = root.get(f"{LIST}?operation={asked}")
     assert list(response.context["cl"].result_list) == []
-    (spec,) = [item for item in response.context["cl"].filter_specs if item.parameter_name == "operation"]
-    ((_, label),) = spec.lookup_choices
-    assert f"operation:{asked}" in label
-    assert label in response.content.decode()
+    assert f"operation: {asked}" in response.content.decode()
     assert meant(root, page_of("cancel", f"operation={asked}")) is None
 
 
@@ -331,8 +328,8 @@ def test_errors_without_a_text_are_acted_on_alone(root: Client, kind: JobType) -
     blank, other = dead(kind, 2)
     Job.objects.filter(pk=blank.pk).update(error_message="", error_fingerprint="")
     pending_job(job_type=kind)
-    assert meant(root, page_of("retry", "type=mails&fingerprint=")) == 1
-    finish(started(root, "delete", "type=mails&fingerprint="))
+    assert meant(root, page_of("retry", "type=mails&error_fingerprint=")) == 1
+    finish(started(root, "delete", "type=mails&error_fingerprint="))
     assert not Job.objects.filter(pk=blank.pk).exists()
     assert Job.objects.count() == 2
     assert reread(other).status == Status.DEAD_LETTER
@@ -414,7 +411,7 @@ def test_each_filter_of_the_list_is_known(root: Client, kind: JobType) -> None:
         "error": "yes",
         "owner": "nobody",
         "worker": "w",
-        "fingerprint": job.error_fingerprint,
+        "error_fingerprint": job.error_fingerprint,
         "schedule": "1",
         "submitted_by": job.name,
         "batch": "BATCH-2026-00001",

@@ -193,10 +193,10 @@ def test_a_filter_that_left_out_older_jobs_says_so(root: Client, tuning: Tuning)
     schedule = make_schedule()
     for _ in range(2):
         start(pending_job(schedule.job_type, metadata={"schedule": schedule.name}), WORKER)
-    for query in ({"worker": WORKER}, {"schedule": str(schedule.pk)}):
+    for query in ({"worker": WORKER}, {"schedule": schedule.name}):
         assert bound_of(root, **query) == (None, "2")
     tuning.set(searched_jobs=1)
-    for query in ({"worker": WORKER}, {"schedule": str(schedule.pk)}):
+    for query in ({"worker": WORKER}, {"schedule": schedule.name}):
         assert bound_of(root, **query) == (1, "1+")
     assert bound_of(root, worker=WORKER, status="Running") == (None, "2")
 

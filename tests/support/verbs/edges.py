@@ -124,6 +124,7 @@ if TYPE_CHECKING:
     from django_jobs.admin.job import JobAdmin
     from django_jobs.admin.job import next_of
     from django_jobs.admin.search import understand as understand_search
+    from django_jobs.admin.filters import AddressFilter
     from django_jobs.admin.monitor_numbers import read_now as read_monitor_now
     from django_jobs.admin.bar import forget as forget_navigation_counts
     from django_jobs.admin.bar import read_counts
