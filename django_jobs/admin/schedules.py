@@ -514,7 +514,7 @@ STATES: Final = {
 EACH: Final = "each"
 
 
-class StateFilter(BoundedFilter):
+class ScheduleStateFilter(BoundedFilter):
     """Narrows the list to the schedules that are on, paused, over, or cannot fire."""
 
     title = gettext_lazy("state")
@@ -558,7 +558,7 @@ class TenantFilter(OrganizationFilter):
         return super().queryset(request, queryset)
 
 
-FILTERS: Final = (StateFilter, ScheduledTypeFilter, TenantFilter)
+FILTERS: Final = (ScheduleStateFilter, ScheduledTypeFilter, TenantFilter)
 
 
 # Schedules: the list, the form with its preview, and the page of one.
