@@ -1,6 +1,6 @@
 """The state of a batch in words for the people who wait for it, in the language of the page.
 
-``batch_progress.js`` has the same words in English, and takes those of the page as ``job_facts.js`` does.
+``batch_progress.js`` takes them as ``job_facts.js`` does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The state of a job in words for the people who wait for it, in the language of the page.
 
-``job_facts.js`` has the same words in English, and takes those of the page from what ``job_progress_script`` renders.
+``job_facts.js`` takes them from what ``job_progress_script`` renders.
 """
 
 from __future__ import annotations

@@ -4,27 +4,7 @@ import { words } from "./job_facts.js";
 import { countIn, fill, numberIn, takeWords } from "./page_language.js";
 
 // As `words` of job_facts.js are.
-export const batchWords = {
-	Open: "Open",
-	Running: "Running",
-	Completed: "Completed",
-	Failed: "Did not all complete",
-	Canceled: "Canceled",
-	gone: "Not available",
-	canceling: "Being canceled",
-	retrying: "Starting again",
-	done: { 1: "{done} of {count} done" },
-	failed: { 1: "{count} failed" },
-	canceled: { 1: "{count} canceled" },
-	empty: "No jobs yet",
-	list: "{list}, {item}",
-	news: "{label}: {status}",
-	news_why: "{label}: {status}, {counts}",
-	cancel: "Cancel",
-	retry: "Try again",
-	offline: "No connection: this may have changed since.",
-	signed_out: "You are logged out: log in to see how it goes on.",
-};
+export const batchWords = {};
 takeWords("batch", batchWords);
 
 const ENDED = /Completed|Failed|Canceled|gone/;

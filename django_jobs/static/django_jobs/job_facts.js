@@ -2,58 +2,8 @@
 
 import { countIn, fill, momentIn, numberIn, takeWords } from "./page_language.js";
 
-// In English; a plural by sample numbers. The page's own take their place, and a page that imports these may change them.
-export const words = {
-	// The statuses, for people who wait for their work.
-	Pending: "Waiting for its turn",
-	Queued: "Waiting for its turn",
-	Running: "Running",
-	Completed: "Completed",
-	Failed: "Trying again soon",
-	"Timed Out": "Trying again soon",
-	Canceled: "Canceled",
-	"Dead Letter": "Did not complete",
-	ready: "Ready to download",
-	gone: "Not available",
-	stopping: "Being canceled",
-	expired: "Canceled: it did not start in time",
-	// REST's reasons why a job waits. For any other reason the job waits for its turn.
-	organization_inactive: "On hold: the organization is suspended",
-	type_disabled: "On hold: jobs of this kind are switched off",
-	type_paused: "On hold: jobs of this kind are paused",
-	handler: "On hold: waiting for a worker that can run it",
-	breaker: "On hold: jobs of this kind fail at present",
-	dependency: "Waiting for other jobs",
-	concurrency: "Waiting for others of its kind",
-	limit: "Waiting for other jobs of your organization",
-	waits_for: "Waiting for: {names}",
-	run_at: "Waiting until {time}",
-	again_at: "Trying again at {time}",
-	again_on: "Trying again on {time}",
-	again_seconds: { 1: "Trying again in {count} second", 2: "Trying again in {count} seconds" },
-	again_minutes: { 1: "Trying again in {count} minute", 2: "Trying again in {count} minutes" },
-	// Facts beside the state.
-	percent: "{number} %",
-	left: "{time}, about {left} left",
-	spoken: "{status}, {percent}",
-	news: "{label}: {status}",
-	news_why: "{label}: {status}. {reason}",
-	// The words of buttons and of failures.
-	cancel: "Cancel",
-	canceling: "Canceling",
-	retry: "Try again",
-	retrying: "Starting again",
-	button: "{action}: {label}",
-	output: "Download {file}",
-	offline: "No connection: this may have changed since.",
-	signed_out: "You are logged out: log in to see how it goes on.",
-	no_cancel: "It could not be canceled: {reason}",
-	no_retry: "It could not be started again: {reason}",
-	unreachable: "there is no connection, try again.",
-	forbidden: "you may not do that, or you are logged out.",
-	busy: "too many requests, try again in a minute.",
-	broken: "the server has a problem, try again later.",
-};
+// The words of the page, by the names of templatetags/job_words.py; a plural by sample numbers. A page may change them.
+export const words = {};
 takeWords("job", words);
 
 export const FINAL = /Completed|Canceled|gone/;

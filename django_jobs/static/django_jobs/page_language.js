@@ -2,19 +2,19 @@
 
 const made = new Map(); // what Intl has made for a language: that is slow, and a page may have two hundred elements
 
-// Puts the page's own words in the place of the English ones. `{% job_progress_script %}` renders them; a page that
-// includes the script by hand may have such a block, too. See docs/realtime.md.
+// Takes the words of the page. `{% job_progress_script %}` renders them; a page that includes the script by hand brings
+// such a block, too. See docs/realtime.md.
 export function takeWords(name, words) {
 	const block = globalThis.document?.getElementById?.("django-jobs-words");
 	if (block) Object.assign(words, JSON.parse(block.textContent)[name]);
 }
 
 // Fills in what stands in braces.
-export const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+export const fill = (text = "", values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 
 // Returns the form of a word for a number. `forms` has texts by sample numbers; the one that is taken has a number of
 // the same plural category, of which Arabic has six.
-export function countIn(forms, count, values = {}) {
+export function countIn(forms = {}, count, values = {}) {
 	const rules = intl("PluralRules", {});
 	const samples = Object.keys(forms);
 	const alike = samples.find((sample) => rules.select(Number(sample)) === rules.select(count));

@@ -1,5 +1,6 @@
 // What a browser would give to jobs.js: a WebSocket that a test plays the server of, REST, and as much of a page as needed.
 
+import { batch, job } from "./words.mjs";
 import { mock } from "node:test";
 
 export class FakeWebSocket {
@@ -68,7 +69,9 @@ let page;
 // Every timer of the module, and the clock, move only by mock.timers.tick.
 export function install() {
 	FakeWebSocket.all = [];
-	page = { document: { hidden: false }, frames: [], requests: [], answers: [], focused: [], told: {} };
+	const words = { textContent: JSON.stringify({ job, batch }) };
+	const document = { hidden: false, getElementById: (id) => (id === "django-jobs-words" ? words : null) };
+	page = { document, frames: [], requests: [], answers: [], focused: [], told: {} };
 	Object.defineProperty(globalThis, "navigator", { value: { onLine: true }, configurable: true, writable: true });
 	Object.assign(globalThis, {
 		WebSocket: FakeWebSocket,

@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { after, isVague, newsOf, told, words } from "../../../django_jobs/static/django_jobs/job_facts.js";
+import { job as english } from "./words.mjs";
+
+Object.assign(words, english);
 
 const START = "2026-01-01T00:00:00Z";
 const running = { job_id: "JOB-1", status: "Running", attempt: 1, progress: 10, started_at: START, event: 3 };
