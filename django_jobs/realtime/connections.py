@@ -89,7 +89,7 @@ class Connection:
         is_within_rate = True
         try:
             if size > MAX_BYTES:
-                reply(frames.error("limit", f"A frame has at most {MAX_BYTES} bytes."))
+                reply(frames.error_frame("limit", f"A frame has at most {MAX_BYTES} bytes."))
                 self.socket.close(TOO_BIG)
                 return
             is_within_rate = self._rate_limit.take(1 + size // USUAL_BYTES)
@@ -101,9 +101,9 @@ class Connection:
                 raise Refused("limit", f"At most {FRAMES_A_SECOND} frames a second.")
             await self._act(frame, reply)
         except BadFrame as error:
-            reply(frames.error("bad_request", str(error), room))
+            reply(frames.error_frame("bad_request", str(error), room))
         except Refused as error:
-            reply(frames.error(error.code, error.detail, room))
+            reply(frames.error_frame(error.code, error.detail, room))
         except Error as error:
             logger.warning("event=socket_closed error=%r", error)
             self.socket.close(TRY_AGAIN)

@@ -54,7 +54,7 @@ def left(room: str, reason: str = "") -> str:
     return dumps({"event": "left", "room": room, **({"reason": reason} if reason else {})})
 
 
-def error(code: str, detail: str, room: object = None) -> str:
+def error_frame(code: str, detail: str, room: object = None) -> str:
     """Return the frame that says what was wrong with a frame of the client's."""
     shown = room if isinstance(room, str) and len(room) <= MAX_SHOWN else None
     return dumps({"event": "error", "code": code, "room": shown, "detail": detail})

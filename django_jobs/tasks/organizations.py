@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 from django.utils.module_loading import import_string
@@ -70,6 +70,6 @@ def function_at(path: str, alias: str) -> Callable[[], Any] | None:
 
 def _is_module(path: str) -> bool:
     try:
-        return importlib.util.find_spec(path.partition(".")[0]) is not None
+        return find_spec(path.partition(".")[0]) is not None
     except (ImportError, ValueError):
         return False

@@ -13,10 +13,10 @@ from django_jobs.contrib.socketio.server import SocketServer
 from django_jobs.realtime import auth
 from django_jobs.realtime.frames import MAX_BYTES
 
-Scope = MutableMapping[str, Any]
+HttpScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[HttpScope, Receive, Send], Awaitable[None]]
 
 #: What the library reads without an error: packets of Socket.IO, and those of its own by which a transport lives.
 _FRAME: Final = re.compile(r"4[0-6]|(1|2|3|5|6|2probe|3probe)\Z")
@@ -44,7 +44,7 @@ class SocketIOApplication:
         self._path = f"/{path.strip('/')}/"
         self._server = SocketServer()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if not self._is_ours(scope):
             await self._inner(scope, receive, send)
@@ -57,7 +57,7 @@ class SocketIOApplication:
         else:
             await self._serve_poll(scope, receive, send)
 
-    async def _serve_poll(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_poll(self, scope: HttpScope, receive: Receive, send: Send) -> None:
         body = await _read_body(receive)
         if body is None:
             return
@@ -69,7 +69,7 @@ class SocketIOApplication:
             return
         await self._server.handle(scope, _beginning_with({"type": "http.request", "body": body}, receive), send)
 
-    def _is_ours(self, scope: Scope) -> bool:
+    def _is_ours(self, scope: HttpScope) -> bool:
         if scope["type"] not in {"http", "websocket"}:
             return False
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))

@@ -165,14 +165,14 @@ class Client:
     async def _take(self, connection: Connection, data: str | bytes) -> None:
         asked = packets.Asked()
 
-        def parse() -> dict[str, Any]:
+        def read() -> dict[str, Any]:
             asked.packet = packets.parse(data)
             return packets.frame_of(asked.packet)
 
         if isinstance(data, str) and data.startswith(str(DISCONNECT)):
             self._end_soon()
         else:
-            await connection.answer(frames.size_of(data), parse, self._reply_to(connection, asked))
+            await connection.answer(frames.size_of(data), read, self._reply_to(connection, asked))
 
     def _reply_to(self, connection: Connection, asked: packets.Asked) -> Callable[[str], None]:
         def reply(frame: str) -> None:
@@ -208,7 +208,7 @@ class Client:
     async def _put_out(self, code: int) -> None:
         """Tell the client why, and end. It connects again by itself only where that makes sense: after TRY_AGAIN."""
         if code in REFUSALS:
-            event = frames.error(*REFUSALS[code])
+            event = frames.error_frame(*REFUSALS[code])
             await self._transport.send(packets.event_packet(event, has_about=False))
         if code != TRY_AGAIN:
             await self._transport.send(packets.encode(DISCONNECT))
