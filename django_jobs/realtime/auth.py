@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.http import parse_cookie
 
-from django_jobs.realtime import identity, origins
+from django_jobs.realtime import identity
 from django_jobs.realtime.identity import Identity
 
 App = Callable[
@@ -67,7 +67,7 @@ def identity_by(way: str, secret: str, scope: Mapping[str, Any]) -> Identity:
 def is_trusted_page(scope: Mapping[str, Any]) -> bool:
     """Return whether the request comes from a page that may use its visitor's session."""
     headers = _headers(scope)
-    return origins.is_trusted(headers.get("origin"), headers, secure=origins.is_secure(scope, headers))
+    return identity.is_trusted(headers.get("origin"), headers, secure=identity.is_secure(scope, headers))
 
 
 def _others(headers: Mapping[str, str]) -> dict[str, str]:

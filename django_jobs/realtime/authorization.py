@@ -23,9 +23,9 @@ from django_jobs.engine.store import database
 from django_jobs.exceptions import BatchNotFound, JobNotFound, JobsError
 from django_jobs.models import Job, get_organization_model
 from django_jobs.realtime.database_threads import answer_each
-from django_jobs.realtime.event_log import chunks
+from django_jobs.realtime.events import chunks
 from django_jobs.realtime.identity import Identity, active_user
-from django_jobs.realtime.rooms import ADMIN, BATCH, JOB, ORGANIZATION, Room
+from django_jobs.realtime.protocol import ADMIN, BATCH, JOB, ORGANIZATION, Room
 
 #: A user's key and a job's key.
 UserAndJob = tuple[Any, int]

@@ -1,27 +1,141 @@
-"""One client's connection, whatever protocol it speaks: its user, its rooms, its limits, and the answers to its frames.
-
-An edge (``consumer``, or a protocol of :mod:`django_jobs.contrib`) turns what its client sends into frames, and what
-the connection sends into its own protocol.
-"""
+"""A client's socket: frames that it sends, frames that it gets, and its life."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from django.db import Error
 
-from django_jobs.realtime import frames
-from django_jobs.realtime.authorization import Refused
-from django_jobs.realtime.frames import MAX_BYTES, TOO_BIG, TRY_AGAIN
+from django_jobs.realtime import protocol
+from django_jobs.realtime.authorization import Refused, Target
 from django_jobs.realtime.hub import Hub
 from django_jobs.realtime.identity import Identity
 from django_jobs.realtime.joins import Join
-from django_jobs.realtime.rooms import MAX_NAME, Room, parse_room
-from django_jobs.realtime.sockets import Send, Socket, TokenBucket
+from django_jobs.realtime.protocol import MAX_BYTES, MAX_NAME, TOO_BIG, TRY_AGAIN, Room, parse_room
 from django_jobs.realtime.topics import Subscription
+
+# What one client is sent: frames in order, without anybody waiting for a slow client. And how much it may send.
+
+
+#: How many frames wait for a slow client. Beyond that they are dropped, and the client is told to read REST.
+MAX_OUTBOX: Final = 2_000
+#: While more frames than this wait, no frame of the client is read.
+BUSY_OUTBOX: Final = 200
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Socket:
+    """The sending side of one connection, with its user and its subscriptions. It is the hub's ``Subscriber``."""
+
+    def __init__(self, send: Send, identity: Identity, user: Any) -> None:
+        self.identity = identity
+        self.user = user
+        self.recheck_at = 0.0
+        #: By the room's name.
+        self.subscriptions: dict[str, Subscription] = {}
+        self.on_revoked: Callable[[Subscription], None] | None = None
+        #: Called when what waited for the client in this room was dropped.
+        self.on_gap: Callable[[Subscription], None] | None = None
+        #: Called when the socket begins to close: what waits is sent before, which a slow client could put off.
+        self.on_close: Callable[[], None] | None = None
+        self._send = send
+        self._outbox: deque[str] = deque()
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._close_code: int | None = None
+        self.is_closed = False
+
+    def put(self, text: str) -> None:
+        """Queue a frame for the client. If MAX_OUTBOX frames wait, drop them and tell the client to read REST."""
+        if self.is_closed:
+            return
+        if len(self._outbox) >= MAX_OUTBOX:
+            self._start_over()
+        self._outbox.append(text)
+        self._filled.set()
+
+    def targets(self) -> list[Target]:
+        """Return what the socket listens to."""
+        return [subscription.target for subscription in self.subscriptions.values()]
+
+    def revoke(self, target: Target, reason: str = "forbidden") -> None:
+        """End the subscription to this target and tell the client why."""
+        subscription = self.subscriptions.pop(target.room, None)
+        if subscription is not None:
+            if self.on_revoked is not None:
+                self.on_revoked(subscription)
+            self.put(protocol.left(target.room, reason))
+
+    def close(self, code: int) -> None:
+        """Close the socket with this code once the frames that wait are sent."""
+        if self._close_code is None:
+            self._close_code = code
+            self._filled.set()
+            if self.on_close is not None:
+                self.on_close()
+
+    async def ready(self) -> None:
+        """Wait until at most BUSY_OUTBOX frames wait for the client, or the socket is closed."""
+        while len(self._outbox) > BUSY_OUTBOX and not self.is_closed:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    async def write(self) -> None:
+        """Send what is put until the socket is closed. Run it as a task of its own."""
+        try:
+            while not self.is_closed:
+                await self._filled.wait()
+                self._filled.clear()
+                while self._outbox:
+                    await self._send({"type": "websocket.send", "text": self._outbox.popleft()})
+                self._emptied.set()
+                if self._close_code is not None:
+                    self.is_closed = True
+                    await self._send({"type": "websocket.close", "code": self._close_code})
+        finally:
+            self.is_closed = True
+            self._emptied.set()
+
+    def _start_over(self) -> None:
+        """Drop what waits, and ask the client to read the present state of its rooms. That of a batch is sent anew."""
+        self._outbox.clear()
+        for room, subscription in self.subscriptions.items():
+            if subscription.target.batch_pk is not None and self.on_gap is not None:
+                self.on_gap(subscription)
+            elif subscription.is_live:
+                self._outbox.append(protocol.joined(room, subscription.last_id, resync=True))
+
+
+class TokenBucket:
+    """A rate limit (the token bucket algorithm): ``rate`` tokens flow in each second, and it holds as many at most."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = float(rate)
+        self._tokens = float(rate)
+        self._filled_at = time.monotonic()
+
+    def take(self, count: int = 1) -> bool:
+        """Take so many tokens. Return False, and take none, if there are fewer."""
+        now = time.monotonic()
+        self._tokens = min(self._rate, self._tokens + (now - self._filled_at) * self._rate)
+        self._filled_at = now
+        if self._tokens < count:
+            return False
+        self._tokens -= count
+        return True
+
+
+# One client's connection, whatever protocol it speaks: its user, its rooms, its limits, and the answers to its frames.
+#
+# An edge (``consumer``, or a protocol of :mod:`django_jobs.contrib`) turns what its client sends into frames, and what
+# the connection sends into its own protocol.
+
 
 logger = logging.getLogger("django_jobs")
 
@@ -89,7 +203,7 @@ class Connection:
         is_within_rate = True
         try:
             if size > MAX_BYTES:
-                reply(frames.error_frame("limit", f"A frame has at most {MAX_BYTES} bytes."))
+                reply(protocol.error_frame("limit", f"A frame has at most {MAX_BYTES} bytes."))
                 self.socket.close(TOO_BIG)
                 return
             is_within_rate = self._rate_limit.take(1 + size // USUAL_BYTES)
@@ -101,9 +215,9 @@ class Connection:
                 raise Refused("limit", f"At most {FRAMES_A_SECOND} frames a second.")
             await self._act(frame, reply)
         except BadFrame as error:
-            reply(frames.error_frame("bad_request", str(error), room))
+            reply(protocol.error_frame("bad_request", str(error), room))
         except Refused as error:
-            reply(frames.error_frame(error.code, error.detail, room))
+            reply(protocol.error_frame(error.code, error.detail, room))
         except Error as error:
             logger.warning("event=socket_closed error=%r", error)
             self.socket.close(TRY_AGAIN)
@@ -117,7 +231,7 @@ class Connection:
             case "leave":
                 self._leave(frame.get("room"), reply)
             case "ping":
-                reply(frames.pong())
+                reply(protocol.pong())
             case _:
                 raise BadFrame("The action is join, leave or ping.")
 
@@ -143,7 +257,7 @@ class Connection:
         room, cursor = subscription.room, join.catch_up.cursor
         if self.socket.subscriptions.get(room) is not subscription:
             return
-        reply(frames.joined(room, cursor, resync=join.catch_up.needs_resync, **join.more))
+        reply(protocol.joined(room, cursor, resync=join.catch_up.needs_resync, **join.more))
         subscription.last_id = cursor
         for event in join.events:
             await self.socket.ready()
@@ -157,7 +271,7 @@ class Connection:
     def _leave(self, name: object, reply: Reply) -> None:
         room = _room(name)
         self._drop(room.name)
-        reply(frames.left(room.name))
+        reply(protocol.left(room.name))
 
     def _drop(self, room: str) -> None:
         subscription = self.socket.subscriptions.pop(room, None)

@@ -8,11 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from django_jobs.realtime import frames
 from django_jobs.realtime.auth import PROTOCOL, SCOPE_KEY
-from django_jobs.realtime.connections import BadFrame, Connection
-from django_jobs.realtime.frames import REVOKED
-from django_jobs.realtime.sockets import Send
+from django_jobs.realtime.connections import BadFrame, Connection, Send
+from django_jobs.realtime.protocol import REVOKED, size_of
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -59,7 +57,7 @@ class JobsConsumer:
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
-            size = frames.size_of(text if isinstance(text, str) else message.get("bytes") or b"")
+            size = size_of(text if isinstance(text, str) else message.get("bytes") or b"")
             await self.connection.answer(size, partial(_parse, text))
             await socket.ready()
 

@@ -1,24 +1,280 @@
-"""What the sockets of one event loop share: one layer subscription, one reader of the log, one check of rights."""
+"""One reader of a process: what it hears from the channel layer and reads from the log goes to all its sockets."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from django_jobs.realtime import event_log, events, joins
-from django_jobs.realtime.authorization import Target, authorize_all
+from channels.layers import get_channel_layer
+
+from django_jobs.engine.access import may_hide_jobs
+from django_jobs.engine.memory import Memory
+from django_jobs.realtime import events, joins
+from django_jobs.realtime.authorization import Target, UserAndJob, authorize_all, may_view, reassigned
 from django_jobs.realtime.database_threads import Batcher, DatabaseThread
-from django_jobs.realtime.event_log import Watermark
-from django_jobs.realtime.fan_out import FanOut
-from django_jobs.realtime.layer_subscription import FailureLog, LayerSubscription
-from django_jobs.realtime.pending_events import PendingEvents
+from django_jobs.realtime.events import BATCH, CURRENT, Event, Watermark
 from django_jobs.realtime.presence import Presence
-from django_jobs.realtime.rooms import all_groups, group_of
-from django_jobs.realtime.topics import EVERYBODY, Subscriber, Subscription, Topic, key_of
+from django_jobs.realtime.protocol import all_groups, group_of
+from django_jobs.realtime.topics import EVERYBODY, Seen, Subscriber, Subscription, Topic, key_of
+
+# This process's subscription to the channel layer: one channel, in the groups of what somebody here listens to.
+
+
+logger = logging.getLogger("django_jobs")
+
+LAYER_TIMEOUT: Final = 5.0
+#: How often the channel is added to its groups again, in seconds: a layer may forget who is in a group.
+REFRESH_SECONDS: Final = 10.0
+
+
+class FailureLog:
+    """Logs a part's failure once when it begins, and once when it is over."""
+
+    def __init__(self) -> None:
+        self._failing: set[str] = set()
+
+    def __contains__(self, part: str) -> bool:
+        return part in self._failing
+
+    def failed(self, part: str, error: Exception) -> None:
+        """Note that this part failed."""
+        if part not in self._failing:
+            self._failing.add(part)
+            logger.warning("event=live_progress_failing part=%s error=%r", part, error)
+
+    def worked(self, part: str) -> None:
+        """Note that this part did its work."""
+        if part in self._failing:
+            self._failing.discard(part)
+            logger.info("event=live_progress_works_again part=%s", part)
+
+
+async def leave_replica(layer: Any, error: Exception) -> None:
+    """End the lines of channels_redis to a server that takes no writes by now: its address may lead to another one."""
+    if type(error).__name__ == "ReadOnlyError":
+        for index in range(getattr(layer, "ring_size", 0)):
+            await layer.connection(index).connection_pool.disconnect()
+
+
+class LayerSubscription:
+    """Receives notifications. ``wanted`` returns the groups to be in. Without a layer it does nothing."""
+
+    def __init__(self, wanted: Callable[[], set[str]], failures: FailureLog) -> None:
+        self._wanted = wanted
+        self._failures = failures
+        self._layer: Any = get_channel_layer()
+        self._channel = ""
+        self._groups: set[str] = set()
+        self._lock = asyncio.Lock()
+        self._refresh_at = 0.0
+
+    @property
+    def has_layer(self) -> bool:
+        """Return whether the host has set up a channel layer."""
+        return self._layer is not None
+
+    async def open(self) -> bool:
+        """Make sure of a channel in the wanted groups. Return True if notifications may have been missed before."""
+        if not self._channel:
+            self._channel = await self._layer.new_channel()
+        if self._refresh_at and "layer" not in self._failures:
+            return False
+        self._refresh_at = 0.0
+        return await self.follow()
+
+    async def receive(self) -> dict[str, Any]:
+        """Wait for the next notification and return it."""
+        try:
+            message: dict[str, Any] = await self._layer.receive(self._channel)
+        except Exception as error:
+            await leave_replica(self._layer, error)
+            raise
+        return message
+
+    async def follow(self) -> bool:
+        """Join the groups that are wanted now and leave all others. Return whether that succeeded."""
+        if self._layer is None or not self._channel:
+            return True  # `open` follows as soon as there is a channel
+        if self._wanted() == self._groups and time.monotonic() < self._refresh_at:
+            return True
+        try:
+            async with self._lock, asyncio.timeout(LAYER_TIMEOUT):
+                await self._change_groups()
+        except Exception as error:  # noqa: BLE001  (whatever a layer raises: the log is polled without it)
+            self._failures.failed("layer", error)
+            await leave_replica(self._layer, error)
+            return False
+        self._failures.worked("layer")
+        return True
+
+    async def _change_groups(self) -> None:
+        """Change the groups, under the lock, so that no caller leaves a group that another one has just joined."""
+        if time.monotonic() >= self._refresh_at:
+            self._groups.clear()
+            self._refresh_at = time.monotonic() + REFRESH_SECONDS
+        wanted = self._wanted()
+        for group in wanted - self._groups:
+            await self._layer.group_add(group, self._channel)
+            self._groups.add(group)
+        for group in self._groups - wanted:
+            self._groups.discard(group)
+            await self._layer.group_discard(group, self._channel)
+
+
+# Delivering events to those who listen: each event once, and to nobody from whom the policy hides the job.
+
+
+#: How long an answer of the policy is kept: a job may tell of its progress twice a second.
+ANSWER_SECONDS: Final = 5.0
+MAX_REMEMBERED: Final = 50_000
+
+
+class FanOut:
+    """Delivers events to the hub's ``topics``. ``thread`` asks the database about rights."""
+
+    def __init__(self, topics: Mapping[str, Topic], thread: DatabaseThread) -> None:
+        #: The ids of the events that were delivered.
+        self.seen: Seen[int] = Seen()
+        #: The attempts (job, attempt) that were shown at 100 %.
+        self._filled: Seen[tuple[int, int] | None] = Seen()
+        self._topics = topics
+        self._thread = thread
+        self._visibility = VisibilityCache(thread.read)
+
+    def topics_of(self, key: str) -> list[Topic]:
+        """Return the topics to which the events of an organization belong: its own, and everybody's."""
+        return [self._topics[item] for item in (key, EVERYBODY) if item in self._topics]
+
+    async def deliver(self, events: Sequence[Event]) -> None:
+        """Deliver events, each to those who listen and may hear of its job."""
+        await self._end_reassigned(events)
+        hidden = await self._visibility.hidden(lambda: self._audience(events))
+        for event in events:
+            self._deliver(event, hidden)
+
+    def _audience(self, events: Sequence[Event]) -> dict[UserAndJob, Any]:
+        users: dict[UserAndJob, Any] = {}
+        for event in (item for item in events if item.batch_pk is None):
+            for topic in self.topics_of(str(event.organization_pk)):
+                users |= topic.audience(event.job_pk)
+        return users
+
+    async def _end_reassigned(self, events: Sequence[Event]) -> None:
+        """End the rooms that were joined by an id which belongs to another organization by now."""
+        ids = {(str(event.organization_pk), event.organization) for event in events}
+        old = {target for key, now in ids if key in self._topics for target in self._topics[key].under_other_id(now)}
+        for target in await self._thread.read(reassigned, old) if old else ():
+            topic = self._topics.get(str(target.organization_pk))
+            room = topic.rooms.get(target.room) if topic is not None else None
+            for subscription in list(room.subscriptions) if room is not None else ():
+                subscription.subscriber.revoke(target, "renamed")
+
+    def _deliver(self, event: Event, hidden: Collection[UserAndJob]) -> None:
+        """Deliver to the topics of the organization that the event's row names, whatever the notification said."""
+        if event.id and not self.seen.add(event.id):
+            return
+        if event.before is not None and event.before.filled not in self._filled:
+            self._deliver(event.before, hidden)
+        if event.filled is not None:
+            self._filled.add(event.filled)
+        for topic in self.topics_of(str(event.organization_pk)):
+            topic.deliver(event, hidden)
+
+
+class VisibilityCache:
+    """The policy's answers of the last seconds. ``read`` calls a function in a thread that may use the database."""
+
+    def __init__(self, read: Callable[..., Awaitable[dict[UserAndJob, bool]]]) -> None:
+        self._read = read
+        self._answers: Memory[UserAndJob, bool] = Memory(MAX_REMEMBERED)
+
+    async def hidden(self, wanted: Callable[[], Mapping[UserAndJob, Any]]) -> Collection[UserAndJob]:
+        """Return those of the wanted (user, job) pairs whose job is hidden from the user.
+
+        ``wanted`` is called until each of its pairs has an answer, because sockets join while the policy is asked.
+        Nothing is awaited after its last call, so the answer is complete when this returns.
+        """
+        if not may_hide_jobs():
+            return ()
+        found: dict[UserAndJob, bool] = {}
+        while missing := {pair: user for pair, user in wanted().items() if pair not in found}:
+            known = {pair: self._answers.fresh(pair) for pair in missing}
+            found |= {pair: is_shown for pair, is_shown in known.items() if is_shown is not None}
+            new = {pair: user for pair, user in missing.items() if pair not in found}
+            for pair, is_shown in (await self._read(may_view, new) if new else {}).items():
+                found[pair] = self._answers.put(pair, is_shown, ANSWER_SECONDS)
+        return {pair for pair, is_shown in found.items() if not is_shown}
+
+
+# What notifications told of since the database was last read, sorted by the topics that it belongs to.
+
+
+#: By topic: the jobs by the ids of their new events.
+Changes = dict[str, dict[int, int]]
+#: By kind of event (``events.CURRENT``): the jobs, or batches, of which it tells something new.
+Jobs = dict[str, set[int]]
+#: Seconds between two events of one batch. The engine keeps to that as far as it can, for all processes together.
+BATCH_PAUSE: Final = 0.5
+
+
+class PendingEvents:
+    """Ids of events to be read. ``is_filled`` is set while there are some."""
+
+    def __init__(self) -> None:
+        self.is_filled = asyncio.Event()
+        self._changes: Changes = defaultdict(dict)
+        self._jobs: Jobs = defaultdict(set)
+        #: When the batches of the last moments were taken, on the monotonic clock.
+        self._taken: dict[int, float] = {}
+
+    def add(self, notification: Mapping[str, Any], topics_of: Callable[[str], Iterable[Topic]]) -> None:
+        """Add what a notification tells of. ``topics_of`` returns the topics of an organization's key."""
+        for key, changes in notification.get("changes", {}).items():
+            for topic in topics_of(key):
+                self._changes[topic.key].update((log_id, job) for log_id, job in changes if topic.includes(job))
+        for kind in CURRENT:
+            for key, jobs in notification.get(kind, {}).items():
+                for topic in topics_of(key):
+                    self._jobs[kind].update(job for job in jobs if topic.wants(kind, job))
+        if self._changes or self._jobs:
+            self.is_filled.set()
+
+    def add_batch(self, pk: int) -> None:
+        """Have a batch be read anew, for those who may have missed something of it."""
+        self._jobs[BATCH].add(pk)
+        self.is_filled.set()
+
+    def take(self) -> tuple[Changes, Jobs]:
+        """Return what is pending, and forget it. A batch that was taken just now stays until its pause is over."""
+        self.is_filled.clear()
+        changes, self._changes = self._changes, defaultdict(dict)
+        jobs, self._jobs = self._jobs, defaultdict(set)
+        if BATCH in jobs:
+            self._hold_back(jobs)
+        return changes, jobs
+
+    def _hold_back(self, jobs: Jobs) -> None:
+        now = time.monotonic()
+        self._taken = {pk: taken for pk, taken in self._taken.items() if now - taken < BATCH_PAUSE}
+        early = jobs[BATCH] & self._taken.keys()
+        due = jobs.pop(BATCH) - early
+        self._taken.update(dict.fromkeys(due, now))
+        if due:
+            jobs[BATCH] = due
+        if early:
+            self._jobs[BATCH] = early
+            wait = min(self._taken[pk] for pk in early) + BATCH_PAUSE - now
+            asyncio.get_running_loop().call_later(wait, self.is_filled.set)
+
+
+# What the sockets of one event loop share: one layer subscription, one reader of the log, one check of rights.
+
 
 TICK_SECONDS: Final = 1.0
 #: Notifications within this time are read together; after a long reading, those within as long as that reading took.
@@ -49,7 +305,7 @@ class Hub:
         self.presence = Presence(self.rights_thread)
         self.authorizations = Batcher(self.rights_thread, authorize_all)
         self.joins = Batcher(self.rights_thread, joins.read_all)
-        self._watermarks = Batcher(self.events_thread, event_log.first_watermarks)
+        self._watermarks = Batcher(self.events_thread, events.first_watermarks)
         self._topics: dict[str, Topic] = {}
         self._failures = FailureLog()
         self._layer = LayerSubscription(self._wanted_groups, self._failures)
@@ -187,7 +443,7 @@ class Hub:
         jobs = {job for changed in changes.values() for job in changed.values()}
         if not topics or not jobs:
             return
-        found = await self.events_thread.read(event_log.ids_of_jobs, jobs, min(topic.floor for topic in topics))
+        found = await self.events_thread.read(events.ids_of_jobs, jobs, min(topic.floor for topic in topics))
         named = {log_id for changed in changes.values() for log_id in changed}
         unseen = self._fan_out.seen.unseen({*found, *named})
         await self._fan_out.deliver(await self.events_thread.read(events.status_events, unseen))
@@ -210,7 +466,7 @@ class Hub:
     async def _poll(self, topic: Topic) -> None:
         """Deliver what no notification told of: it was lost in the layer, or never reached it."""
         watermark = topic.watermark or await self._watermark(topic)
-        found, new_watermark = await self.events_thread.read(event_log.poll, topic.organization_pk, watermark)
+        found, new_watermark = await self.events_thread.read(events.poll, topic.organization_pk, watermark)
         topic.passed_over.intersection_update(found)
         unseen = [log_id for log_id in self._fan_out.seen.unseen(found) if log_id not in topic.passed_over]
         if len(unseen) > MAX_NEW:

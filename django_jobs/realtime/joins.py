@@ -15,10 +15,10 @@ from django_jobs.engine.insight.status import describe
 from django_jobs.engine.store import database
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Job
-from django_jobs.realtime import event_log, events, frames
+from django_jobs.realtime import events, protocol
 from django_jobs.realtime.authorization import Refused, Target, hidden_jobs
 from django_jobs.realtime.database_threads import answer_each
-from django_jobs.realtime.event_log import MissedEvents
+from django_jobs.realtime.events import MissedEvents, catch_up_all, catch_up_job, catch_up_organization
 
 #: How often a job is read that changes while it is read.
 TRIES: Final = 3
@@ -69,8 +69,8 @@ def read(target: Target, since: int | None, user: Any, known: CatchUps | None = 
 
 def _read_log(organization_pk: Any, since: int | None) -> MissedEvents:
     if organization_pk is None:
-        return event_log.catch_up_all(since)
-    return event_log.catch_up_organization(organization_pk, since)
+        return catch_up_all(since)
+    return catch_up_organization(organization_pk, since)
 
 
 def _read_job(pk: int, since: int | None, user: Any) -> tuple[MissedEvents, dict[str, Any]]:
@@ -81,30 +81,30 @@ def _read_job(pk: int, since: int | None, user: Any) -> tuple[MissedEvents, dict
     """
     found, more = _read_state(pk, since, user)
     for _ in range(TRIES - 1):
-        if event_log.catch_up_job(pk, None).cursor == found.cursor:
+        if catch_up_job(pk, None).cursor == found.cursor:
             break
         found, more = _read_state(pk, since, user)
     return found, more
 
 
 def _read_state(pk: int, since: int | None, user: Any) -> tuple[MissedEvents, dict[str, Any]]:
-    found = event_log.catch_up_job(pk, since)
-    now = frames.moment(database.now())  # progress that is older than this is older than the state
+    found = catch_up_job(pk, since)
+    now = protocol.moment(database.now())  # progress that is older than this is older than the state
     job = _find(pk)
     if job is None:
         raise Refused("not_found", "There is no such room.")
-    data, missing = frames.state_of(describe(job, user=user))
+    data, missing = protocol.state_of(describe(job, user=user))
     if "result" in job.get_deferred_fields():
         missing.append("result")
     return found, {"data": data, "updated_at": now, **({"cut": missing} if missing else {})}
 
 
 def _read_batch(pk: int) -> dict[str, Any]:
-    now = frames.moment(database.now())
+    now = protocol.moment(database.now())
     status = batches.describe_batch(pk)
     if status is None:
         raise Refused("not_found", "There is no such room.")
-    return {"data": frames.state_of_batch(status), "updated_at": now}
+    return {"data": protocol.state_of_batch(status), "updated_at": now}
 
 
 def _find(pk: int) -> Job | None:
@@ -112,7 +112,7 @@ def _find(pk: int) -> Job | None:
     rows = Job.primary.filter(pk=pk)
     length = Length(Cast("result", TextField()))
     job: Any = rows.defer("result").annotate(result_length=length).first()
-    if job is not None and (job.result_length or 0) <= frames.MAX_BYTES:
+    if job is not None and (job.result_length or 0) <= protocol.MAX_BYTES:
         job.result = rows.values_list("result", flat=True).first() if job.result_length else None
     found: Job | None = job
     return found

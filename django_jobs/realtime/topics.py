@@ -7,10 +7,9 @@ from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from django_jobs.realtime import frames
+from django_jobs.realtime import protocol
 from django_jobs.realtime.authorization import Target, UserAndJob
-from django_jobs.realtime.event_log import Watermark
-from django_jobs.realtime.events import BATCH, Event
+from django_jobs.realtime.events import BATCH, Event, Watermark
 from django_jobs.realtime.identity import Identity
 
 K = TypeVar("K", bound=Hashable)
@@ -230,7 +229,7 @@ class Topic:
         cursor = max(log_ids)
         self.floor = max(self.floor, cursor)
         for room in self.rooms.values():
-            text = frames.joined(room.target.room, cursor, resync=True)
+            text = protocol.joined(room.target.room, cursor, resync=True)
             for subscription in room.subscriptions if room.target.batch_pk is None else ():
                 subscription.deliver(0, text)
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 from django_jobs.contrib.socketio.server import SocketServer
 from django_jobs.realtime import auth
-from django_jobs.realtime.frames import MAX_BYTES
+from django_jobs.realtime.protocol import MAX_BYTES
 
 HttpScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]

@@ -10,10 +10,9 @@ from typing import Any, Final, Protocol
 from django_jobs.contrib.socketio import credentials, packets
 from django_jobs.contrib.socketio.credentials import NOBODY, REFUSALS, UNAUTHENTICATED
 from django_jobs.contrib.socketio.packets import ACK, CONNECT, CONNECT_ERROR, DISCONNECT
-from django_jobs.realtime import frames
-from django_jobs.realtime.connections import FRAMES_A_SECOND, BadFrame, Connection
-from django_jobs.realtime.frames import MAX_BYTES, TRY_AGAIN
-from django_jobs.realtime.sockets import TokenBucket
+from django_jobs.realtime import protocol
+from django_jobs.realtime.connections import FRAMES_A_SECOND, BadFrame, Connection, TokenBucket
+from django_jobs.realtime.protocol import MAX_BYTES, TRY_AGAIN
 
 logger = logging.getLogger("django_jobs")
 
@@ -172,7 +171,7 @@ class Client:
         if isinstance(data, str) and data.startswith(str(DISCONNECT)):
             self._end_soon()
         else:
-            await connection.answer(frames.size_of(data), read, self._reply_to(connection, asked))
+            await connection.answer(protocol.size_of(data), read, self._reply_to(connection, asked))
 
     def _reply_to(self, connection: Connection, asked: packets.Asked) -> Callable[[str], None]:
         def reply(frame: str) -> None:
@@ -186,7 +185,7 @@ class Client:
                     return
                 if isinstance(asked.event, str) and asked.event in packets.ACTIONS:
                     fields["detail"] = f"{asked.event} refused: {fields['detail']}"
-            connection.socket.put(frames.dumps(fields))
+            connection.socket.put(protocol.dumps(fields))
             if asked.number is not None:
                 connection.socket.put(packets.encode(ACK, [fields], number=asked.number))
 
@@ -208,7 +207,7 @@ class Client:
     async def _put_out(self, code: int) -> None:
         """Tell the client why, and end. It connects again by itself only where that makes sense: after TRY_AGAIN."""
         if code in REFUSALS:
-            event = frames.error_frame(*REFUSALS[code])
+            event = protocol.error_frame(*REFUSALS[code])
             await self._transport.send(packets.event_packet(event, has_about=False))
         if code != TRY_AGAIN:
             await self._transport.send(packets.encode(DISCONNECT))

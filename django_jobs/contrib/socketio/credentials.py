@@ -8,8 +8,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from django_jobs.realtime import auth, identity
-from django_jobs.realtime.frames import REVOKED, TOO_MANY, TRY_AGAIN
 from django_jobs.realtime.identity import Identity
+from django_jobs.realtime.protocol import REVOKED, TOO_MANY, TRY_AGAIN
 
 UNAUTHENTICATED: Final = "unauthenticated"
 NOBODY: Final = (

@@ -10,7 +10,7 @@ from typing import Any, Final
 import engineio
 
 from django_jobs.contrib.socketio.clients import Client, Scope
-from django_jobs.realtime.frames import MAX_BYTES
+from django_jobs.realtime.protocol import MAX_BYTES
 
 #: The scope of the request that brought a packet.
 request_scope: ContextVar[Scope] = ContextVar("request_scope")

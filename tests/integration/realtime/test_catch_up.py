@@ -15,7 +15,7 @@ from rest_framework.authtoken.models import Token
 
 from django_jobs import cancel_job, submit_jobs
 from django_jobs.models import ExecutionLog, Organization
-from django_jobs.realtime import event_log
+from django_jobs.realtime import events
 from tests.support import verbs
 from tests.support.brokers import end, job_in, raised, start
 from tests.support.factories import make_job_type, make_system_admin, make_user
@@ -92,7 +92,7 @@ def test_the_cursor_is_no_older_than_an_event_that_is_told(organization: Organiz
     first, *missed = ids_of(organization)
 
     # The cursor was read before the last of these was written.
-    found = event_log._bounded(missed[0], ExecutionLog.objects.filter(id__gt=first))
+    found = events._bounded(missed[0], ExecutionLog.objects.filter(id__gt=first))
     assert (found.cursor, list(found.log_ids)) == (missed[-1], missed)
 
 

@@ -68,29 +68,29 @@ if TYPE_CHECKING:
     from django_jobs.realtime.authorization import Target as RoomTarget
     from django_jobs.realtime.broadcast import LayerBroadcaster
     from django_jobs.realtime.connections import Connection as SocketConnection
-    from django_jobs.realtime.event_log import catch_up_organization
-    from django_jobs.realtime.event_log import first_watermarks
-    from django_jobs.realtime.event_log import poll as poll_events
-    from django_jobs.realtime.event_log import Watermark as EventWatermark
+    from django_jobs.realtime.events import catch_up_organization
+    from django_jobs.realtime.events import first_watermarks
+    from django_jobs.realtime.events import poll as poll_events
+    from django_jobs.realtime.events import Watermark as EventWatermark
     from django_jobs.realtime.events import progress_events
     from django_jobs.realtime.events import running_progress
     from django_jobs.realtime.events import status_events
     from django_jobs.realtime.events import Event as RealtimeEvent
-    from django_jobs.realtime.frames import moment as frame_moment
-    from django_jobs.realtime.handshakes import complete as complete_handshake
-    from django_jobs.realtime.handshakes import Handshake
+    from django_jobs.realtime.protocol import moment as frame_moment
+    from django_jobs.realtime.presence import complete as complete_handshake
+    from django_jobs.realtime.presence import Handshake
     from django_jobs.realtime.hub import Hub
     from django_jobs.realtime.identity import active_user
     from django_jobs.realtime.identity import Identity
     from django_jobs.realtime.joins import read as read_join
     from django_jobs.realtime.joins import read_all as read_joins
-    from django_jobs.realtime.layer_subscription import FailureLog
-    from django_jobs.realtime.layer_subscription import LayerSubscription
-    from django_jobs.realtime.pending_events import PendingEvents
-    from django_jobs.realtime.rooms import group_of
-    from django_jobs.realtime.rooms import Room
+    from django_jobs.realtime.hub import FailureLog
+    from django_jobs.realtime.hub import LayerSubscription
+    from django_jobs.realtime.hub import PendingEvents
+    from django_jobs.realtime.protocol import group_of
+    from django_jobs.realtime.protocol import Room
     from django_jobs.realtime.routing import websocket_urlpatterns
-    from django_jobs.realtime.sockets import Socket
+    from django_jobs.realtime.connections import Socket
     from django_jobs.realtime.topics import Subscription
     from django_jobs.realtime.topics import Topic
 

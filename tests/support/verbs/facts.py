@@ -132,8 +132,8 @@ if TYPE_CHECKING:
     from django_jobs.realtime.events import BATCH as BATCH_EVENT
     from django_jobs.realtime.events import STATUS_CHANGED
     from django_jobs.realtime.identity import TOKEN
-    from django_jobs.realtime.pending_events import BATCH_PAUSE
-    from django_jobs.realtime.rooms import JOB as JOB_ROOM
+    from django_jobs.realtime.hub import BATCH_PAUSE
+    from django_jobs.realtime.protocol import JOB as JOB_ROOM
     from django_jobs.templatetags.batch_words import PLURALS as BATCH_PLURALS
     from django_jobs.templatetags.batch_words import WORDS as BATCH_WORDS
     from django_jobs.templatetags.job_words import HELD as HELD_WORDS

@@ -10,10 +10,10 @@ from unittest.mock import Mock
 import pytest
 from asgiref.sync import async_to_sync
 
-from django_jobs.realtime import fan_out
+from django_jobs.realtime import hub
 from django_jobs.realtime.authorization import UserAndJob
 from django_jobs.realtime.events import PROGRESS
-from django_jobs.realtime.fan_out import FanOut, VisibilityCache
+from django_jobs.realtime.hub import FanOut, VisibilityCache
 from django_jobs.realtime.topics import EVERYBODY
 from tests.support.tuning import Tuning
 from tests.support.verbs import STATUS_CHANGED, RealtimeEvent, RoomTarget, Subscription, Topic
@@ -105,7 +105,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> SimpleNamespace:
     """The time of the cache, which passes when the test says so."""
     clock = SimpleNamespace(now=100.0)
     tuning.set(visibility_clock=SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr(fan_out, "may_hide_jobs", lambda: True)
+    monkeypatch.setattr(hub, "may_hide_jobs", lambda: True)
     return clock
 
 
@@ -120,7 +120,7 @@ def test_an_answer_of_the_policy_is_kept_for_some_seconds_and_then_asked_again(c
     policy.hides = {yours}
     assert hidden() == {yours}
     policy.hides = {mine}
-    clock.now += fan_out.ANSWER_SECONDS - 0.1
+    clock.now += hub.ANSWER_SECONDS - 0.1
     assert hidden() == {yours}
     assert policy.asked == [mine, yours, other]
     clock.now += 0.2

@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from channels.layers import channel_layers
 
-from django_jobs.realtime import layer_subscription
+from django_jobs.realtime import hub
 from tests.support.tuning import Tuning
 from tests.support.verbs import FailureLog, LayerSubscription
 
@@ -89,7 +89,7 @@ def test_a_layer_that_forgot_is_told_again_after_some_seconds(
     layer.groups.clear()
     followed(subscription)
     assert layer.groups == set()
-    clock.now += layer_subscription.REFRESH_SECONDS
+    clock.now += hub.REFRESH_SECONDS
     followed(subscription)
     assert layer.groups == {"a", "b"}
 
@@ -99,7 +99,7 @@ def test_a_layer_that_failed_may_have_lost_something(
 ) -> None:
     opened(subscription)
     layer.is_broken = True
-    clock.now += layer_subscription.REFRESH_SECONDS
+    clock.now += hub.REFRESH_SECONDS
     with caplog.at_level(logging.INFO, "django_jobs"):
         assert [followed(subscription), opened(subscription)] == [False, False]
         layer.is_broken = False

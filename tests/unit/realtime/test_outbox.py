@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from django_jobs.realtime.outbox import MAX_LISTED, Notification, Outbox
-from django_jobs.realtime.rooms import SHARDS
+from django_jobs.realtime.broadcast import MAX_LISTED, Notification, Outbox
+from django_jobs.realtime.protocol import SHARDS
 from tests.support import verbs
 
 

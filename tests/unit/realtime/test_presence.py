@@ -10,8 +10,8 @@ from unittest.mock import Mock
 from asgiref.sync import async_to_sync
 
 from django_jobs.realtime.authorization import SocketRights as Rights
-from django_jobs.realtime.frames import REVOKED
 from django_jobs.realtime.presence import Presence
+from django_jobs.realtime.protocol import REVOKED
 from tests.support.tuning import Tuning
 from tests.support.verbs import RoomTarget
 

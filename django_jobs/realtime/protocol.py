@@ -1,15 +1,67 @@
-"""The size limit of a frame, the JSON in it, and the codes that close a socket.
-
-A frame has at most 64 KiB. Longer texts are cut and marked, and a result that does not fit is left out.
-"""
+"""The protocol of a socket: rooms that clients join, and frames in both directions."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import zlib
+from dataclasses import dataclass
 from typing import Any, Final
 
+from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.values import BatchStatus, JobStatus
+
+# The names of rooms that clients join, and the channel layer's groups behind them.
+
+
+ORGANIZATION: Final = "org"
+JOB: Final = "job"
+BATCH: Final = "batch"
+ADMIN: Final = "admin"
+#: In characters.
+MAX_NAME: Final = 200
+#: How many groups share all organizations. The number is fixed, so that a round of notifications is at most this many
+#: messages however many organizations there are, and a web process receives only the groups that it needs.
+SHARDS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """``org:<organization>``, ``job:<job id>``, ``batch:<batch id>`` or ``admin:jobs``."""
+
+    kind: str
+    key: str
+
+    @property
+    def name(self) -> str:
+        """Return the name by which clients join the room."""
+        return f"{self.kind}:{self.key}"
+
+
+def parse_room(text: object) -> Room | None:
+    """Return the room of this name; None when no room could have the name."""
+    if not isinstance(text, str) or len(text) > MAX_NAME or not is_storable_text(text):
+        return None
+    kind, _, key = text.partition(":")
+    if kind not in {ORGANIZATION, JOB, BATCH, ADMIN} or not key or (kind == ADMIN and key != "jobs"):
+        return None
+    return Room(kind, key)
+
+
+def group_of(organization_pk: Any) -> str:
+    """Return the layer's group for this organization's jobs. The name is valid in Channels whatever the key is."""
+    return f"django_jobs.{zlib.crc32(str(organization_pk).encode()) % SHARDS}"
+
+
+def all_groups() -> list[str]:
+    """Return the groups of all organizations."""
+    return [f"django_jobs.{number}" for number in range(SHARDS)]
+
+
+# The size limit of a frame, the JSON in it, and the codes that close a socket.
+#
+# A frame has at most 64 KiB. Longer texts are cut and marked, and a result that does not fit is left out.
+
 
 #: Of a frame in either direction, in bytes of UTF-8.
 MAX_BYTES: Final = 65_536
