@@ -92,9 +92,9 @@ class DjangoJobsConfig(AppConfig):
             return handler_for(path)
 
         def tell(moved: Any) -> None:
-            from django_jobs.tasks import announcements
+            from django_jobs.tasks import results
 
-            announcements.tell(moved)
+            results.tell(moved)
 
         def declared() -> Any:
             try:

@@ -8,7 +8,6 @@ app registry, since ``@task`` stands at the top of modules.
 from __future__ import annotations
 
 from django_jobs.tasks.backend import JobsBackend
-from django_jobs.tasks.declared_tasks import JobTask
-from django_jobs.tasks.options import task_options
+from django_jobs.tasks.declaring import JobTask, task_options
 
 __all__ = ["JobTask", "JobsBackend", "task_options"]

@@ -1,4 +1,4 @@
-"""The arguments of a task as the parameters of its job."""
+"""The arguments and the priority of a task as those of its job."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django_jobs.exceptions import PermanentError
+from django_jobs.statuses import Priority
 from django_jobs.tasks.framework import InvalidTask, Task, normalize_json
 from django_jobs.texts import say
+
+# The arguments of a task as the parameters of its job.
+
 
 ARGS: Final = "args"
 KWARGS: Final = "kwargs"
@@ -106,3 +110,37 @@ def _named(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any],
         ) from error
     bound.apply_defaults()
     return bound.arguments
+
+
+# Django's 201 priorities and our four, and the order within these.
+
+
+#: From this one up a task is Critical, and from that one up High.
+CRITICAL_FROM: Final = 51
+HIGH_FROM: Final = 1
+#: The lowest of them.
+LOW_FROM: Final = -100
+
+
+def priority_of(number: int) -> Priority | None:
+    """Return the priority of a job: below 0 Low, 1 to 50 High, above that Critical; None, the type's own, for 0.
+
+    A larger number never becomes a lower priority.
+    """
+    if number == 0:
+        return None
+    if number < 0:
+        return Priority.LOW
+    return Priority.CRITICAL if number >= CRITICAL_FROM else Priority.HIGH
+
+
+def head_start_of(number: int) -> int:
+    """Return by how many hours a job goes before jobs of its priority with the least number: one for each number more.
+
+    So -1 has the most of the Low ones, and 0, the type's own priority, has none.
+    """
+    if number == 0:
+        return 0
+    if number < 0:
+        return number - LOW_FROM
+    return number - (CRITICAL_FROM if number >= CRITICAL_FROM else HIGH_FROM)

@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from django.core.checks import CheckMessage
 
-from django_jobs.tasks.declared_tasks import JobTask
+from django_jobs.tasks.declaring import JobTask, refuse_unknown_of_backend
 from django_jobs.tasks.framework import BaseTaskBackend, Task, TaskResult, task_enqueued
-from django_jobs.tasks.options import refuse_unknown_of_backend
 
 #: Tasks that a backend remembers as valid.
 MAX_REMEMBERED: Final = 1_000

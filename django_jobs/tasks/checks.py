@@ -8,9 +8,9 @@ from typing import Any, Final
 from django.core.checks import CheckMessage, Error, Warning
 
 from django_jobs.engine.job_types.declared_types import declaration_doubts, value_problems
-from django_jobs.tasks import organizations
+from django_jobs.tasks import enqueuing
+from django_jobs.tasks.declaring import OF_BACKEND, refuse_contradictions, type_fields
 from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend
-from django_jobs.tasks.options import OF_BACKEND, refuse_contradictions, type_fields
 
 #: The id of the check that says the same of a declared handler's pool.
 UNKNOWN_POOL: Final = "django_jobs.W026"
@@ -52,7 +52,7 @@ def _organization_problems(alias: str, options: Mapping[str, Any]) -> list[str]:
     named = options.get("organization")
     try:
         if isinstance(named, str):
-            organizations.function_at(named, alias)
+            enqueuing.function_at(named, alias)
     except InvalidTaskBackend as error:
         return [str(error)]
     return []

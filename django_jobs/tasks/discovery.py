@@ -15,8 +15,8 @@ from django.utils.module_loading import module_has_submodule
 from django_jobs.engine.job_types.types import Declaration
 from django_jobs.tasks import job_types
 from django_jobs.tasks.backend import JobsBackend
+from django_jobs.tasks.declaring import OF_BACKEND, options_of
 from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, Task, task_backends
-from django_jobs.tasks.options import OF_BACKEND, options_of
 
 logger = logging.getLogger("django_jobs")
 

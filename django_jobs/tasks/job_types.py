@@ -15,8 +15,8 @@ from django_jobs.engine.job_types import declared_types
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
 from django_jobs.engine.job_types.types import Declaration
 from django_jobs.engine.store import database
-from django_jobs.tasks import options as task_options
-from django_jobs.tasks.declared_tasks import JobTask
+from django_jobs.tasks import declaring
+from django_jobs.tasks.declaring import JobTask
 from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, Task, task_backends
 from django_jobs.texts import said, say
 
@@ -79,8 +79,8 @@ def declaration_of(declared: Task[..., Any], options: Mapping[str, Any]) -> Decl
     if len(PREFIX + path) > MAX_PATH:
         text = "%(path)s has more than %(most)d characters; move the function."
         raise InvalidTask(say(text, code="too_long", path=path, most=MAX_PATH - len(PREFIX)))
-    task_options.refuse_contradictions(path, options)
-    fields = task_options.type_fields(options)
+    declaring.refuse_contradictions(path, options)
+    fields = declaring.type_fields(options)
     _refuse_values(path, fields)
     return Declaration(
         type_name=name_of(path), function=declared.func, serializer=None, fields=fields, path=PREFIX + path, place=path
@@ -93,12 +93,10 @@ def defaults_of_one_job(task: Task[..., Any], defaults: Mapping[str, Any]) -> di
     A value is taken as the type's row would take it. Raises InvalidTask where that would not.
     """
     path = task.module_path
-    task_options.refuse_contradictions(path, defaults)
-    fields = task_options.defaults_of_one_job(task, defaults)
+    declaring.refuse_contradictions(path, defaults)
+    fields = declaring.defaults_of_one_job(task, defaults)
     _refuse_values(path, fields)
-    return {
-        task_options.OF_BACKENDS_JOB[name]: declared_types.stored_value(name, value) for name, value in fields.items()
-    }
+    return {declaring.OF_BACKENDS_JOB[name]: declared_types.stored_value(name, value) for name, value in fields.items()}
 
 
 def _refuse_values(path: str, fields: Mapping[str, Any]) -> None:
@@ -115,7 +113,7 @@ def _make(task: Task[..., Any], alias: str, options: Mapping[str, Any]) -> str:
     """
     declared = _declared(task)
     if declared.backend != alias and (others := _options_of_backend(declared.backend)) is not None:
-        alias, options = declared.backend, task_options.options_of(declared, others)
+        alias, options = declared.backend, declaring.options_of(declared, others)
     try:
         declared_types.ensure_type(declaration_of(declared, options), using=database.alias())
     except ImproperlyConfigured as error:
@@ -134,7 +132,7 @@ def _options_of_backend(alias: str) -> Mapping[str, Any] | None:
         return None
     if not issubclass(backend.task_class, JobTask):
         return None
-    task_options.refuse_unknown_of_backend(alias, backend.options)
+    declaring.refuse_unknown_of_backend(alias, backend.options)
     return backend.options
 
 

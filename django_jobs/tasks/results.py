@@ -1,19 +1,86 @@
-"""What Django's interface tells of a task, read from its job."""
+"""A job as the result of a task."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from django.dispatch import Signal
+
+from django_jobs.engine.insight.failures import raised_error
+from django_jobs.engine.store.values import Moved
 from django_jobs.engine.submission.values import TASK_NOTES
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import AWAITING_RETRY, UNSUCCESSFUL, Status
-from django_jobs.tasks import arguments, attempts
+from django_jobs.tasks import arguments
 from django_jobs.tasks.finding import find
-from django_jobs.tasks.framework import Task, TaskResult, TaskResultDoesNotExist, TaskResultStatus, task_backends
+from django_jobs.tasks.framework import (
+    Task,
+    TaskError,
+    TaskResult,
+    TaskResultDoesNotExist,
+    TaskResultStatus,
+    task_backends,
+    task_finished,
+    task_started,
+)
 from django_jobs.tasks.job_types import PREFIX
+
+# The errors of a task's attempts, as the Execution Log of its job tells them.
+
+
+#: The exception that stands for an end without one, by the status: also of a handler that was killed, whose row has the
+#: stacks of its threads in the place of a traceback.
+_EXCEPTIONS: Final = {
+    Status.CANCELED: "django_jobs.exceptions.JobCanceled",
+    Status.TIMED_OUT: "django_jobs.exceptions.JobTimedOut",
+}
+#: The line of an exception group behind its own frames, before those of the exceptions in it.
+_GROUP: Final = re.compile(r"^  \| ([\w.<>]+): ", re.MULTILINE)
+FAILED: Final = "django_jobs.exceptions.JobFailed"
+#: Our exceptions that stand for those which Django's own backends report.
+_DJANGOS: Final = {"django_jobs.tasks.running.ResultIsNoJson": "builtins.TypeError"}
+
+
+def errors_of(logs: Sequence[ExecutionLog]) -> list[TaskError]:
+    """Return the errors in their order: of each attempt that failed, and of an end that no attempt explains."""
+    return [_error(row) for row in logs if row.to_status != Status.RUNNING and not _repeats(row)]
+
+
+def _repeats(row: ExecutionLog) -> bool:
+    """Return whether a job only goes on to its end because its last attempt, which has a row of its own, failed."""
+    return row.to_status == Status.DEAD_LETTER and row.from_status in AWAITING_RETRY
+
+
+def _error(row: ExecutionLog) -> TaskError:
+    without = _EXCEPTIONS.get(Status(row.to_status), FAILED)
+    if not row.traceback or row.to_status == Status.CANCELED:
+        return TaskError(exception_class_path=without, traceback=f"{row.message}\n")
+    text = row.traceback if row.traceback.endswith("\n") else f"{row.traceback}\n"
+    return TaskError(exception_class_path=class_path(text, without), traceback=text)
+
+
+def class_path(traceback: str, without: str = FAILED) -> str:
+    """Return the dotted path of the exception at the end of a traceback, where built-in ones have no module.
+
+    Of a text that tells of no exception, ``without`` is returned.
+    """
+    name = raised_error(traceback).error_class
+    if not name:  # no exception, or a group: one that another exception was raised from does not count
+        group = _GROUP.search(traceback)
+        if group is None:
+            return without
+        name = group[1]
+    path = name if "." in name else f"builtins.{name}"
+    return _DJANGOS.get(path, path)
+
+
+# What Django's interface tells of a task, read from its job.
+
 
 BACKEND, PRIORITY, QUEUE = TASK_NOTES
 #: Where a job's result has what the function returned.
@@ -146,7 +213,7 @@ class Found:
             args=job.input_parameters.get(arguments.ARGS, []),
             kwargs=job.input_parameters.get(arguments.KWARGS, {}),
             backend=backend_of(job),
-            errors=attempts.errors_of(self.logs),
+            errors=errors_of(self.logs),
             worker_ids=[row.worker_name for row in starts],
         )
         if job.status == Status.COMPLETED:
@@ -169,3 +236,45 @@ def task_of(job: Job) -> Task[..., Any]:
     }
     changes = {name: value for name, value in said.items() if getattr(task, name) != value}
     return dataclasses.replace(task, **changes) if changes else task
+
+
+# Django's signals of tasks that started and finished, sent by the process that acted, after the commit.
+
+
+logger = logging.getLogger("django_jobs")
+
+
+def tell(moved: Sequence[Moved]) -> None:
+    """Send the signals of tasks that began an attempt, or have ended for good. Their rows are read together."""
+    found = by_key([item.pk for item in moved])
+    for item in moved:
+        if item.pk not in found:
+            continue
+        try:
+            _tell(item, found[item.pk].result())
+        except Exception as error:  # noqa: BLE001  (one task's fault, as a module that only workers have, is no other's)
+            logger.warning("event=task_signal_not_sent job_id=%s error=%s", item.job_id, error)
+
+
+def _tell(item: Moved, result: TaskResult[..., Any]) -> None:
+    if item.to_status != Status.RUNNING:
+        _send(task_finished, result, item.error)
+        return
+    object.__setattr__(result, "status", TaskResultStatus.RUNNING)  # it may have ended meanwhile
+    object.__setattr__(result, "finished_at", None)
+    _send(task_started, result, None)
+
+
+def _send(signal: Signal, result: TaskResult[..., Any], error: BaseException | None) -> None:
+    """Call the receivers; while the exception is handled that ended the task, as in Django's own backends."""
+    sender = type(result.task.get_backend())
+    if error is None:
+        signal.send_robust(sender=sender, task_result=result)
+        return
+    traceback = error.__traceback__
+    try:
+        raise error
+    except BaseException:  # noqa: BLE001  (whatever a task raises)
+        signal.send_robust(sender=sender, task_result=result)
+    finally:
+        error.__traceback__ = traceback

@@ -164,9 +164,9 @@ if TYPE_CHECKING:
     from django_jobs.checks.system_organization import check_system_organization_exists
 
     # Django's tasks
-    from django_jobs.tasks.announcements import tell as tell_task_signals
+    from django_jobs.tasks.results import tell as tell_task_signals
     from django_jobs.tasks.backend import JobsBackend
-    from django_jobs.tasks.declared_tasks import JobTask
+    from django_jobs.tasks.declaring import JobTask
     from django_jobs.tasks.discovery import declarations_of_tasks
     from django_jobs.tasks.discovery import tasks_in
     from django_jobs.tasks.framework import default_task_backend
@@ -180,8 +180,8 @@ if TYPE_CHECKING:
     from django_jobs.tasks.framework import InvalidTaskBackend
     from django_jobs.tasks.framework import TaskResultDoesNotExist
     from django_jobs.tasks.framework import TaskResultStatus
-    from django_jobs.tasks.options import task_options
-    from django_jobs.tasks.organizations import function_at as organization_function_at
+    from django_jobs.tasks.declaring import task_options
+    from django_jobs.tasks.enqueuing import function_at as organization_function_at
 
     # Contrib
     from django_jobs.contrib.opentelemetry.tracing import Tracing

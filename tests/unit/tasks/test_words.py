@@ -10,9 +10,9 @@ import pytest
 
 from django_jobs.models import ExecutionLog
 from django_jobs.statuses import Priority, Status
-from django_jobs.tasks.attempts import class_path, errors_of
+from django_jobs.tasks.arguments import head_start_of, priority_of
 from django_jobs.tasks.job_types import name_of
-from django_jobs.tasks.priorities import head_start_of, priority_of
+from django_jobs.tasks.results import class_path, errors_of
 from tests.support.tasks import Refused
 
 
