@@ -152,7 +152,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "socketio_linger_seconds": ("django_jobs.contrib.socketio.clients", "LINGER_SECONDS"),
     "socketio_transport_packets": ("django_jobs.contrib.socketio.server", "USUAL_PACKETS"),
     "socketio_unknown_clients": ("django_jobs.contrib.socketio.server", "MAX_UNKNOWN"),
-    "socketio_upgrade_seconds": ("django_jobs.contrib.socketio.application", "UPGRADE_SECONDS"),
+    "socketio_upgrade_seconds": ("django_jobs.contrib.socketio.server", "UPGRADE_SECONDS"),
     "socketio_waiting_packets": ("django_jobs.contrib.socketio.clients", "MAX_WAITING"),
     "sockets_a_tick": ("django_jobs.realtime.presence", "SOCKETS_A_TICK"),
     "sockets_a_user": ("django_jobs.realtime.presence", "SOCKETS_A_USER"),

@@ -23,6 +23,6 @@ except ImportError as error:
     message = "Socket.IO needs the extra socketio: pip install 'django-durable-jobs[socketio]'"
     raise ImportError(message) from error
 
-from django_jobs.contrib.socketio.application import with_socketio
+from django_jobs.contrib.socketio.server import with_socketio
 
 __all__ = ["with_socketio"]

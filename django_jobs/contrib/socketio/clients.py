@@ -1,18 +1,150 @@
-"""One client of Socket.IO: who it is, what it asks for, what it is sent, and how it ends."""
+"""Clients of the Socket.IO server, and the packets that they exchange with it."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, Protocol
+from urllib.parse import parse_qs
 
-from django_jobs.contrib.socketio import credentials, packets
-from django_jobs.contrib.socketio.credentials import NOBODY, REFUSALS, UNAUTHENTICATED
-from django_jobs.contrib.socketio.packets import ACK, CONNECT, CONNECT_ERROR, DISCONNECT
-from django_jobs.realtime import protocol
+from socketio.packet import ACK, BINARY_ACK, BINARY_EVENT, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
+
+from django_jobs.realtime import auth, identity, protocol
 from django_jobs.realtime.connections import FRAMES_A_SECOND, BadFrame, Connection, TokenBucket
-from django_jobs.realtime.protocol import MAX_BYTES, TRY_AGAIN
+from django_jobs.realtime.identity import Identity
+from django_jobs.realtime.protocol import MAX_BYTES, REVOKED, TOO_MANY, TRY_AGAIN
+
+# Frames of ``realtime`` as Socket.IO packets, and a client's packets as frames.
+
+
+#: What a client emits, and the action of the websocket that it stands for.
+ACTIONS: Final = {"join_room": "join", "leave_room": "leave", "ping": "ping"}
+#: Frames that are an event's only argument as they are. All others have ``data``.
+_ANSWERS: Final = frozenset({"joined", "left", "error", "pong"})
+#: How many frames are kept as packets: a frame goes to all clients in its room at about the same time.
+_KEPT: Final = 64
+
+
+def encode(kind: int, data: object = None, *, number: int | None = None, namespace: str | None = None) -> str:
+    """Return a packet. ``number`` is that of the acknowledgement."""
+    return str(Packet(kind, data=data, id=number, namespace=namespace).encode())
+
+
+@lru_cache(_KEPT)
+def fields_of(frame: str) -> Mapping[str, Any]:
+    """Return the fields of a frame. Do not change them."""
+    fields: dict[str, Any] = json.loads(frame)
+    return fields
+
+
+@lru_cache(_KEPT)
+def event_packet(frame: str, *, has_about: bool) -> str:
+    """Return the packet of a frame: an event with its data, and after it the room and id if ``has_about``."""
+    fields = dict(fields_of(frame))
+    name = fields.pop("event")
+    if name in _ANSWERS:
+        return encode(EVENT, [name, fields])
+    data = fields.pop("data")
+    return encode(EVENT, [name, data, fields] if has_about else [name, data])
+
+
+def parse(text: object) -> Any:
+    """Return the library's packet. Raises BadFrame."""
+    if not isinstance(text, str):
+        raise BadFrame("Send JSON, not binary data.")
+    try:
+        packet = Packet(encoded_packet=text)
+    except (ValueError, IndexError, RecursionError) as error:
+        raise BadFrame("Send a packet of Socket.IO.") from error
+    if packet.packet_type in {BINARY_EVENT, BINARY_ACK}:
+        raise BadFrame("Send JSON, not binary data.")
+    return packet
+
+
+def frame_of(packet: Any) -> dict[str, Any]:
+    """Return the frame that an event stands for. Raises BadFrame."""
+    if packet.namespace not in {None, "/"}:
+        raise BadFrame("There is only the namespace /.")
+    data = packet.data
+    if packet.packet_type != EVENT or not isinstance(data, list) or not data or not isinstance(data[0], str):
+        raise BadFrame("Send an event.")
+    if data[0] not in ACTIONS:
+        raise BadFrame(f"The event is {', '.join(ACTIONS)}.")
+    argument = data[1] if len(data) > 1 else None
+    if isinstance(argument, dict):
+        return {"action": ACTIONS[data[0]], "room": argument.get("room"), "since": argument.get("since")}
+    return {"action": ACTIONS[data[0]], "room": argument}
+
+
+class Asked:
+    """What a packet of the client asked for, as far as it was understood."""
+
+    packet: Any = None
+
+    @property
+    def is_connect(self) -> bool:
+        """Return whether the client wants to enter another namespace."""
+        return self.packet is not None and self.packet.packet_type == CONNECT
+
+    @property
+    def event(self) -> object:
+        """Return the name of the event; None where the packet is none."""
+        is_event = self.packet is not None and self.packet.packet_type == EVENT
+        return self.packet.data[0] if is_event and isinstance(self.packet.data, list) and self.packet.data else None
+
+    @property
+    def number(self) -> int | None:
+        """Return the number of the acknowledgement that the client waits for."""
+        return None if self.event is None else self.packet.id
+
+    @property
+    def has_about(self) -> bool:
+        """Return whether the room was named in an object."""
+        return self.event is not None and len(self.packet.data) > 1 and isinstance(self.packet.data[1], dict)
+
+
+# How a client of Socket.IO says who it is, and what it is told when it does not or may not come in.
+
+
+UNAUTHENTICATED: Final = "unauthenticated"
+NOBODY: Final = (
+    'Say who you are: by auth {"token": …} or {"ticket": …}, by a query token=…, by the Authorization header, or by a '
+    "session from a page of this host or of WEBSOCKET_ORIGINS."
+)
+#: By the code with which a websocket is refused: the code of the answer, and its text.
+REFUSALS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
+    {
+        REVOKED: (UNAUTHENTICATED, "The token, ticket or session is not valid, or its user is not active."),
+        TOO_MANY: ("limit", "The user has as many sockets open as a user may have."),
+        TRY_AGAIN: ("unavailable", "The server cannot answer now. Connect again later."),
+    }
+)
+
+
+def identity_of(scope: Mapping[str, Any], given: object) -> Identity | None:
+    """Return who the client says it is, unchecked; None when it does not say.
+
+    ``given`` is the client's ``auth``. It goes before the query, which goes before what a websocket may say.
+    """
+    query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    places: list[Mapping[str, object]] = [{way: values[0] for way, values in query.items()}]
+    if isinstance(given, dict):
+        places.insert(0, given)
+    for place in places:
+        for way in (identity.TICKET, identity.TOKEN):
+            secret = place.get(way)
+            if secret:
+                # What is no text is no token of anybody.
+                return auth.identity_by(way, secret if isinstance(secret, str) else "", scope)
+    return auth.identity_of(scope)
+
+
+# One client of Socket.IO: who it is, what it asks for, what it is sent, and how it ends.
+
 
 logger = logging.getLogger("django_jobs")
 
@@ -115,7 +247,7 @@ class Client:
             await self._refuse("limit", f"A packet has at most {MAX_BYTES} bytes.")
             return
         try:
-            packet = packets.parse(data)
+            packet = parse(data)
         except BadFrame as error:
             await self._refuse("bad_request", str(error))
             return
@@ -129,7 +261,7 @@ class Client:
             await self._let_in(packet.data, scope)
 
     async def _let_in(self, given: object, scope: Scope) -> None:
-        identity = credentials.identity_of(scope, given)
+        identity = identity_of(scope, given)
         if identity is None:
             await self._refuse(UNAUTHENTICATED, NOBODY)
             return
@@ -138,7 +270,7 @@ class Client:
         code = await connection.accept()
         if not code:
             self._deadline.cancel()
-            await self._transport.send_at_once(packets.encode(CONNECT, {"sid": self._sid}))
+            await self._transport.send_at_once(encode(CONNECT, {"sid": self._sid}))
             return
         self._connection = None
         await connection.end()
@@ -162,20 +294,20 @@ class Client:
     # -- what it asks for ------------------------------------------------------------------------------------------
 
     async def _take(self, connection: Connection, data: str | bytes) -> None:
-        asked = packets.Asked()
+        asked = Asked()
 
         def read() -> dict[str, Any]:
-            asked.packet = packets.parse(data)
-            return packets.frame_of(asked.packet)
+            asked.packet = parse(data)
+            return frame_of(asked.packet)
 
         if isinstance(data, str) and data.startswith(str(DISCONNECT)):
             self._end_soon()
         else:
             await connection.answer(protocol.size_of(data), read, self._reply_to(connection, asked))
 
-    def _reply_to(self, connection: Connection, asked: packets.Asked) -> Callable[[str], None]:
+    def _reply_to(self, connection: Connection, asked: Asked) -> Callable[[str], None]:
         def reply(frame: str) -> None:
-            fields = dict(packets.fields_of(frame))
+            fields = dict(fields_of(frame))
             if fields["event"] == "joined":
                 self._with_about.intersection_update(connection.socket.subscriptions)
                 (self._with_about.add if asked.has_about else self._with_about.discard)(fields["room"])
@@ -183,11 +315,11 @@ class Client:
                 if asked.is_connect:
                     connection.socket.put(_refusal(fields["code"], fields["detail"], asked.packet.namespace))
                     return
-                if isinstance(asked.event, str) and asked.event in packets.ACTIONS:
+                if isinstance(asked.event, str) and asked.event in ACTIONS:
                     fields["detail"] = f"{asked.event} refused: {fields['detail']}"
             connection.socket.put(protocol.dumps(fields))
             if asked.number is not None:
-                connection.socket.put(packets.encode(ACK, [fields], number=asked.number))
+                connection.socket.put(encode(ACK, [fields], number=asked.number))
 
         return reply
 
@@ -200,17 +332,17 @@ class Client:
             return
         text = message["text"]
         if text.startswith("{"):
-            room = packets.fields_of(text).get("room")
-            text = packets.event_packet(text, has_about=room in self._with_about)
+            room = fields_of(text).get("room")
+            text = event_packet(text, has_about=room in self._with_about)
         await self._transport.send(text)
 
     async def _put_out(self, code: int) -> None:
         """Tell the client why, and end. It connects again by itself only where that makes sense: after TRY_AGAIN."""
         if code in REFUSALS:
             event = protocol.error_frame(*REFUSALS[code])
-            await self._transport.send(packets.event_packet(event, has_about=False))
+            await self._transport.send(event_packet(event, has_about=False))
         if code != TRY_AGAIN:
-            await self._transport.send(packets.encode(DISCONNECT))
+            await self._transport.send(encode(DISCONNECT))
 
     # -- its end ---------------------------------------------------------------------------------------------------
 
@@ -233,4 +365,4 @@ class Client:
 
 
 def _refusal(code: str, message: str, namespace: str | None) -> str:
-    return packets.encode(CONNECT_ERROR, {"message": message, "data": {"code": code}}, namespace=namespace)
+    return encode(CONNECT_ERROR, {"message": message, "data": {"code": code}}, namespace=namespace)

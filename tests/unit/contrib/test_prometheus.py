@@ -14,8 +14,8 @@ import pytest
 import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from django_jobs.contrib.prometheus import exposition, families, page
-from django_jobs.contrib.prometheus.counted import BOUNDS
+from django_jobs.contrib.prometheus import exposition
+from django_jobs.contrib.prometheus.exposition import BOUNDS
 from django_jobs.engine.insight.metrics import Gauges
 from django_jobs.statuses import Status
 from tests.support import verbs
@@ -182,7 +182,7 @@ _DETAILS = [(RUNS, "0"), (RUN_SECONDS, ""), (WAITS, "3"), (WAIT_SECONDS, ""), (A
 
 
 def test_without_the_library_a_scrape_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "find_spec", lambda _: None)
+    monkeypatch.setattr(exposition, "find_spec", lambda _: None)
     answer = verbs.scrape_metrics(ExposedMetrics(notes()))
     assert answer.code == 501
     assert b"pip install 'django-durable-jobs[prometheus]'" in answer.body
@@ -223,7 +223,7 @@ def test_the_page_of_metrics_tells_each_of_them_and_no_other() -> None:
     text = (DOCS / "metrics.md").read_text()
     told = set(re.findall(r"^\| `(django_jobs_\w+)`", text, re.MULTILINE))
     suffix = {"counter": "_total"}
-    assert told == {f"{item.family().name}{suffix.get(item.family().type, '')}" for item in families.ALL}
+    assert told == {f"{item.family().name}{suffix.get(item.family().type, '')}" for item in exposition.ALL}
     assert names_in(text) - known_names() - told == set()
 
 
