@@ -1,4 +1,4 @@
-"""Checks of the names and kinds of the settings in DJANGO_JOBS, and of the queues."""
+"""Checks of the settings of django_jobs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,27 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from django_jobs.checks.list_settings import check_list
 from django_jobs.conf import DEFAULTS, host_settings, jobs_settings
 from django_jobs.statuses import Priority
+
+# The check of settings that are lists of names.
+
+
+def check_list(setting: str, what: str, example: str, check_id: str) -> list[CheckMessage]:
+    """Return an error if the setting is no list of names: with a forgotten comma it is one text, made of letters."""
+    names = getattr(jobs_settings, setting)
+    if isinstance(names, list | tuple | set | frozenset) and all(isinstance(name, str) for name in names):
+        return []
+    return [
+        Error(
+            f"DJANGO_JOBS[{setting!r}] must be a list of {what}, not {names!r}.",
+            hint=f'For a single one write ("{example}",).',
+            id=check_id,
+        )
+    ]
+
+
+# Checks of the names and kinds of the settings in DJANGO_JOBS, and of the queues.
 
 
 @register("django_jobs")
