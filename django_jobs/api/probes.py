@@ -18,8 +18,8 @@ from django_jobs.api.base import JobsView, non_atomic
 from django_jobs.conf import jobs_settings
 from django_jobs.contrib.prometheus.exposition import Exposed, scrape
 from django_jobs.engine.access import get_policy
-from django_jobs.health import probes
-from django_jobs.health.on_demand import LookoutsOnDemand
+from django_jobs.health import server
+from django_jobs.health.lookouts import LookoutsOnDemand
 
 _NOT_KEPT: Final = {"Cache-Control": "no-store"}
 #: What marks a request that gave METRICS_TOKEN.
@@ -42,7 +42,7 @@ def live(_request: HttpRequest, **kwargs: Any) -> HttpResponse:
 @require_safe
 def ready(_request: HttpRequest, **kwargs: Any) -> HttpResponse:
     """Answer 200 if database and broker answered when they were asked last, else 503 and why not."""
-    code, told = probes.ready(for_probes.ask().notes)
+    code, told = server.ready(for_probes.ask().notes)
     return JsonResponse(told, status=code, headers=_NOT_KEPT)
 
 
@@ -94,7 +94,7 @@ class MetricsView(JobsView):
         """Answer 503 where the database is away, so that it is not known who asks."""
         if isinstance(exc, InterfaceError | OperationalError):
             detail = "The database does not answer. Who sends METRICS_TOKEN is answered without it."
-            return JsonResponse({"detail": detail}, status=probes.UNAVAILABLE, headers=_NOT_KEPT)
+            return JsonResponse({"detail": detail}, status=server.UNAVAILABLE, headers=_NOT_KEPT)
         return super().handle_exception(exc)
 
     def get(self, request: Any, **kwargs: Any) -> HttpResponse:

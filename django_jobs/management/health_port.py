@@ -6,7 +6,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.contrib.prometheus.exposition import Exposed, scrape
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.insight.rollups import ProcessCounts
-from django_jobs.health import probes
+from django_jobs.health import server
 from django_jobs.health.lookouts import Lookouts
 from django_jobs.health.notes import HealthNotes
 from django_jobs.health.server import ProbeServer, Reply, json_reply, listen
@@ -21,8 +21,8 @@ class HealthPort:
         self._counts = ProcessCounts(organizations=organizations_told_apart())
         self._lookouts = Lookouts(notes, lambda: notes.leads is not None and notes.leads())
         routes = {
-            "/live": lambda _: json_reply(*probes.live(notes)),
-            "/ready": lambda _: json_reply(*probes.ready(notes)),
+            "/live": lambda _: json_reply(*server.live(notes)),
+            "/ready": lambda _: json_reply(*server.ready(notes)),
             "/metrics": self._scrape,
         }
         self._server = ProbeServer(listen(host, port), routes)

@@ -25,8 +25,20 @@ from django_jobs.engine.insight.status import describe, get_job_status
 from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
 from django_jobs.models import Batch, Job
 from django_jobs.statuses import FINAL, BatchState, Status
-from django_jobs.templatetags import batch_words, job_words
-from django_jobs.templatetags.job_words import message_in_words, percent_in_words, status_in_words
+from django_jobs.templatetags.words import (
+    BATCH_PLURALS,
+    BATCH_WORDS,
+    PLURALS,
+    WORDS,
+    counts_in_words,
+    failed_of,
+    message_in_words,
+    percent_in_words,
+    spoken,
+    state_in_words,
+    status_in_words,
+    words_for_script,
+)
 from django_jobs.values import BatchStatus, JobStatus
 
 register = template.Library()
@@ -91,11 +103,11 @@ def job_progress(
         "state": json.dumps(_state(status, now), cls=DjangoJSONEncoder),
         "status": told,
         "percent": percent,
-        "spoken": job_words.WORDS["spoken"].format(status=told, percent=percent),
+        "spoken": WORDS["spoken"].format(status=told, percent=percent),
         "message": message_in_words(status),
         "time": _time(status, now),
         "file": file,
-        "output": job_words.WORDS["output"].format(file=file),
+        "output": WORDS["output"].format(file=file),
         "api_url": api_url,
         "ws_url": ws_url or _ws_url(request),
         "csrf_token": get_token(request) if request is not None else "",
@@ -123,11 +135,11 @@ def batch_progress(
         "batch": status,
         "label": label or status.name or status.batch_id,
         "state": json.dumps(status.as_dict(), cls=DjangoJSONEncoder),
-        "status": batch_words.state_in_words(status),
+        "status": state_in_words(status),
         "percent": percent_in_words(status.progress),
-        "message": batch_words.counts_in_words(status),
-        "spoken": batch_words.spoken(status),
-        "is_amiss": batch_words.failed_of(status) > 0,
+        "message": counts_in_words(status),
+        "spoken": spoken(status),
+        "is_amiss": failed_of(status) > 0,
         "api_url": api_url,
         "ws_url": ws_url or _ws_url(request),
         "csrf_token": get_token(request) if request is not None else "",
@@ -143,8 +155,8 @@ def job_progress_script() -> Mapping[str, Any]:
     """
     return {
         "words": {
-            "job": job_words.words_for_script(job_words.WORDS, job_words.PLURALS),
-            "batch": job_words.words_for_script(batch_words.WORDS, batch_words.PLURALS),
+            "job": words_for_script(WORDS, PLURALS),
+            "batch": words_for_script(BATCH_WORDS, BATCH_PLURALS),
         }
     }
 

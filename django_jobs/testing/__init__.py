@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from django_jobs.testing.capturing import captured_jobs
-from django_jobs.testing.contexts import RecordingContext, make_context
-from django_jobs.testing.operations import run_operations
-from django_jobs.testing.running import run_jobs
-from django_jobs.testing.schedules import fire_schedules
+from django_jobs.testing.contexts import RecordingContext, captured_jobs, make_context
+from django_jobs.testing.running import fire_schedules, run_jobs, run_operations
 
 __all__ = ["RecordingContext", "captured_jobs", "fire_schedules", "make_context", "run_jobs", "run_operations"]

@@ -1,11 +1,11 @@
-"""A context for calling a handler like any function, without a job and without a database."""
+"""Contexts for handlers under test, and capturing what they submit."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any, Final
 
 from django.utils import timezone
@@ -18,14 +18,19 @@ from django_jobs.engine.execution.context import JobContext, ResultReference
 from django_jobs.engine.execution.steps import MAX_BYTES as MAX_CHECKPOINT_BYTES
 from django_jobs.engine.execution.steps import MAX_BYTES as MAX_STEP_BYTES
 from django_jobs.engine.execution.steps import MAX_STEPS, SavedWork
+from django_jobs.engine.insight import events
 from django_jobs.engine.json_storage import storable
 from django_jobs.engine.organizations import id_of
-from django_jobs.engine.ports import Ticket
+from django_jobs.engine.ports import Ticket, broker_in_place
 from django_jobs.engine.store.values import JobRow, NewStep, StoredStep
 from django_jobs.engine.submission.values import Errors, check_fields, refuse_unknown, shown
 from django_jobs.exceptions import AttemptLost, JobCanceled
 from django_jobs.models import Job
+from django_jobs.testing.memory_broker import MemoryBroker
 from django_jobs.values import BatchStatus
+
+# A context for calling a handler like any function, without a job and without a database.
+
 
 #: The primary key of the first job that a recording context submits.
 FIRST_SUBMITTED: Final = 900_001
@@ -248,3 +253,27 @@ def _result(name: str, result: Any) -> Any:
     if isinstance(result, ResultReference):
         return result
     return storable(result, f"The result of {name}", int(jobs_settings.MAX_RESULT_BYTES))
+
+
+# Catch the jobs that are submitted.
+
+
+@contextlib.contextmanager
+def captured_jobs() -> Iterator[list[Job]]:
+    """Yield a list that gets each job submitted inside the block; none of them is dispatched, Redis is left alone.
+
+    They are real rows, and stay Pending: :func:`~django_jobs.testing.run_jobs` may run them. At the end of the block
+    those whose transaction was rolled back leave the list.
+    """
+    jobs: list[Job] = []
+    events.watchers.append(jobs.append)
+    try:
+        # A job stays Pending as long as the broker cannot be reached.
+        with broker_in_place(MemoryBroker(is_down=True)):
+            yield jobs
+    finally:
+        events.watchers.remove(jobs.append)
+    # The key of a job that was rolled back may have been used again: the later job counts.
+    latest = {job.pk: job for job in jobs}
+    kept = set(Job.primary.filter(pk__in=latest).values_list("pk", flat=True))
+    jobs[:] = [job for pk, job in latest.items() if pk in kept]

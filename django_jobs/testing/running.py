@@ -1,33 +1,119 @@
-"""Run what is ready, here and now, by the engine's own dispatch, claim and settle."""
+"""Running jobs, operations and schedules within a test."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import inspect
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from django.db import Error
+from django.db import Error, connections
+from django.utils import timezone
 
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine import dependencies
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control import batches
+from django_jobs.engine.control import batches, operation_work
 from django_jobs.engine.control.lane_keys import LaneKeyWatch
+from django_jobs.engine.control.operation_work import OperationWork
+from django_jobs.engine.control.operations import describe_operations
 from django_jobs.engine.dispatch import backlog, dispatcher, turns, window
 from django_jobs.engine.execution import claim, coroutines, retry_policy, settle
 from django_jobs.engine.execution.context import JobContext, ProgressBuffer
 from django_jobs.engine.execution.run import attempt_handler, run_handler
 from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.ports import Ticket, broker_in_place
+from django_jobs.engine.schedules import firing
 from django_jobs.engine.store import database
 from django_jobs.engine.store.values import place_in_lane
 from django_jobs.exceptions import Interruption, JobCanceled, PermanentError, RetryLater
-from django_jobs.models import Job, JobType
+from django_jobs.models import Job, JobType, Operation, Schedule, ScheduleFiring
 from django_jobs.statuses import AWAITING_RETRY, TERMINAL, Status
 from django_jobs.testing.memory_broker import MemoryBroker
-from django_jobs.testing.transactions import Commits, Shelter, held_open
-from django_jobs.values import JobStatus
+from django_jobs.texts import say
+from django_jobs.values import JobStatus, OperationStatus
+
+# What commits would do for jobs, done inside a test's transaction, in which nothing is ever committed.
+
+
+logger = logging.getLogger("django_jobs")
+
+
+def held_open() -> list[Any]:
+    """Return the connections on which a test holds a transaction open."""
+    return [connection for connection in connections.all(initialized_only=True) if connection.in_atomic_block]
+
+
+class Commits:
+    """The functions that wait for a commit, from the moment on at which this was made. They run without one."""
+
+    def __init__(self) -> None:
+        self._before = {connection.alias: len(connection.run_on_commit) for connection in held_open()}
+
+    def run(self) -> None:
+        """Call what was registered since then. An exception is raised, unless its function was registered as robust."""
+        for connection in held_open():
+            for function, robust in self._taken_from(connection):
+                try:
+                    function()
+                except Exception:
+                    if not robust:
+                        raise
+                    logger.exception("event=on_commit_failed")
+
+    def forget(self, connection: Any) -> None:
+        """Forget what was registered on a connection, since it was rolled back."""
+        del connection.run_on_commit[self._before.get(connection.alias, 0) :]
+
+    def _taken_from(self, connection: Any) -> Iterator[tuple[Any, bool]]:
+        """Yield the functions one by one, since each may register more."""
+        start = self._before.get(connection.alias, 0)
+        while len(connection.run_on_commit) > start:
+            _, function, robust = connection.run_on_commit.pop(start)
+            yield function, robust
+
+
+class Shelter:
+    """A savepoint around a handler in each transaction that a test holds open.
+
+    In production each of the handler's statements would be committed, so they stay, whatever it raises. But if it left
+    the transaction unusable, all that it wrote there is rolled back, because the test must go on.
+    """
+
+    def __init__(self, commits: Commits) -> None:
+        self._commits = commits
+        self._inside = [
+            (connection, connection.savepoint(), len(connection.atomic_blocks)) for connection in held_open()
+        ]
+
+    def leave(self) -> None:
+        """Give the transactions back as they were found."""
+        for connection, savepoint, depth in reversed(self._inside):
+            while len(connection.atomic_blocks) > depth:  # blocks that the handler never left
+                error = RuntimeError("left open by a handler")
+                connection.atomic_blocks[-1].__exit__(type(error), error, None)
+            if connection.needs_rollback or not _answers(connection):
+                connection.needs_rollback = False
+                connection.savepoint_rollback(savepoint)
+                self._commits.forget(connection)
+            else:
+                connection.savepoint_commit(savepoint)
+
+
+def _answers(connection: Any) -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchall()
+    except Error:
+        return False
+    return True
+
+
+# Run what is ready, here and now, by the engine's own dispatch, claim and settle.
+
 
 WORKER: Final = "run_jobs"
 #: Jobs that are still ready after so many attempts would go on for ever.
@@ -208,3 +294,68 @@ class _Runner:
         return contextlib.nullcontext()
 
     shielded = interruptible
+
+
+# Work off operations on many jobs, here and now.
+
+
+def run_operations() -> list[OperationStatus]:
+    """Work off all operations that are not settled, as far as they come now; return what each does, oldest first.
+
+    Rates do not hold, since no time passes. No job runs: :func:`run_jobs` runs what was retried. An operation that
+    tries one job first, or that watches failures, goes on at the next call, when its jobs have run; the counts of what
+    became of them are new at each call. It works inside a test's transaction.
+    """
+    commits = Commits()
+    found = list(Operation.primary.filter(is_settled=False).order_by("pk"))
+    work = OperationWork(minds_rates=False)
+    # A job stays Pending as long as the broker cannot be reached.
+    with broker_in_place(MemoryBroker(is_down=True)):
+        while work.do_round():
+            commits.run()
+        commits.run()
+    for item in found:
+        item.refresh_from_db(using=item._state.db)
+        operation_work.count_outcomes(item)
+    return describe_operations(found)
+
+
+# Move through time: fire schedules, here and now, as if their moments had come.
+
+
+#: More firings than these would go on for ever.
+MAX_FIRINGS: Final = 10_000
+
+
+def fire_schedules(until: dt.datetime) -> list[ScheduleFiring]:
+    """Fire all schedules for each of their moments up to ``until``, in the order of the moments; return the firings.
+
+    Each fires as if it was on time. No job runs: :func:`run_jobs` runs them, and since ``overlap`` holds as ever, a
+    schedule with ``overlap="skip"`` skips while its last job has not run. Neither Redis nor a worker is needed, and it
+    works inside a test's transaction. Raise ValueError for a datetime without a time zone, and RuntimeError after
+    10,000 firings.
+    """
+    if timezone.is_naive(until):
+        raise ValueError(say("Give a datetime with a time zone.", code="not_aware"))
+    commits = Commits()
+    fired: list[ScheduleFiring] = []
+    # A job stays Pending as long as the broker cannot be reached.
+    with broker_in_place(MemoryBroker(is_down=True)):
+        while (fires := _fire_next(until)) is not None:
+            commits.run()
+            fired += fires
+            if len(fired) > MAX_FIRINGS:
+                raise RuntimeError(
+                    f"After {MAX_FIRINGS} firings there is still something due; choose an earlier moment."
+                )
+    return fired
+
+
+def _fire_next(until: dt.datetime) -> list[ScheduleFiring] | None:
+    """Fire the schedule that is due first; None where none is due."""
+    due = Schedule.primary.filter(next_run_at__lte=until).order_by("next_run_at", "pk")
+    first = due.values_list("pk", "next_run_at").first()
+    if first is None or first[1] is None:
+        return None
+    found = firing.fire_one(first[0], first[1], is_for_all=True)
+    return [] if found is None else [found]

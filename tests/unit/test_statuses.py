@@ -31,7 +31,7 @@ from django_jobs.statuses import (
     Status,
     may_move,
 )
-from django_jobs.templatetags import job_words
+from django_jobs.templatetags import words
 
 #: The contract's table, written out.
 ARROWS = {
@@ -139,7 +139,7 @@ def test_a_priority_has_one_word_in_every_language(bracketed: None) -> None:
         (rollups.OUTCOMES, TRANSITIONS[Status.RUNNING]),
         (jobs.ENDS, TERMINAL - {Status.COMPLETED}),
         (values.COUNTED_AS, TERMINAL | AWAITING_RETRY | {Status.RUNNING}),
-        (job_words.WORDS, frozenset(Status)),
+        (words.WORDS, frozenset(Status)),
     ],
     ids=["outcomes of attempts", "ends that are waited for", "what is counted", "words for people"],
 )

@@ -130,12 +130,12 @@ if TYPE_CHECKING:
     from django_jobs.admin.bar import read_counts
     from django_jobs.admin.operations import title_of as operation_title
     from django_jobs.admin.organizations import MembershipAdmin
-    from django_jobs.templatetags.batch_words import counts_in_words
-    from django_jobs.templatetags.batch_words import spoken
-    from django_jobs.templatetags.job_words import moment_in_words
-    from django_jobs.templatetags.job_words import percent_in_words
-    from django_jobs.templatetags.job_words import status_in_words
-    from django_jobs.templatetags.job_words import words_for_script
+    from django_jobs.templatetags.words import counts_in_words
+    from django_jobs.templatetags.words import spoken
+    from django_jobs.templatetags.words import moment_in_words
+    from django_jobs.templatetags.words import percent_in_words
+    from django_jobs.templatetags.words import status_in_words
+    from django_jobs.templatetags.words import words_for_script
 
     # Commands
     from django_jobs.management.shell import await_database
@@ -149,7 +149,7 @@ if TYPE_CHECKING:
     from django_jobs.management.shell import Refused
     from django_jobs.management.switches import SwitchCommand
     from django_jobs.health.notes import HealthNotes
-    from django_jobs.health.on_demand import LookoutsOnDemand
+    from django_jobs.health.lookouts import LookoutsOnDemand
 
     # Checks
     from django_jobs.checks.storage import check_alerts

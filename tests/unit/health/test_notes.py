@@ -9,7 +9,7 @@ from django.db import OperationalError
 
 from django_jobs.health import notes as health_notes
 from django_jobs.health.lookouts import Lookout, Lookouts
-from django_jobs.health.probes import live, ready
+from django_jobs.health.server import live, ready
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
 from tests.support.verbs import HealthNotes, Interpose, Text

@@ -1,12 +1,10 @@
-"""The state of a job in words for the people who wait for it, in the language of the page.
-
-``job_facts.js`` takes them from what ``job_progress_script`` renders.
-"""
+"""Words for jobs and batches, as templates and the script use them."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import TYPE_CHECKING, Final
 
 from django.utils import timezone
@@ -16,12 +14,17 @@ from django.utils.translation import ngettext
 
 from django_jobs.engine.dispatch.backlog import EXPIRED as DID_NOT_START
 from django_jobs.engine.insight.reasons import HOLDING, REASONS
-from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
+from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, BatchState, Status
 from django_jobs.texts import in_current_zone
-from django_jobs.values import JobStatus
+from django_jobs.values import BatchStatus, JobStatus
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
+
+# The state of a job in words for the people who wait for it, in the language of the page.
+#
+# ``job_facts.js`` takes them from what ``job_progress_script`` renders.
+
 
 Words = Mapping[str, "_StrPromise"]
 Plurals = Mapping[str, Callable[[int], str]]
@@ -162,3 +165,65 @@ def _again(status: JobStatus, now: dt.datetime, plain: str) -> str:
         return PLURALS["again_minutes"](minutes).format(count=minutes)
     is_today = timezone.localtime(due).date() == timezone.localtime(now).date()
     return WORDS["again_at" if is_today else "again_on"].format(time=moment_in_words(due, now))
+
+
+# The state of a batch in words for the people who wait for it, in the language of the page.
+#
+# ``batch_progress.js`` takes them as ``job_facts.js`` does.
+
+
+BATCH_WORDS: Final[Words] = {
+    BatchState.OPEN.value: _("Open"),
+    BatchState.RUNNING.value: _("Running"),
+    BatchState.COMPLETED.value: _("Completed"),
+    BatchState.FAILED.value: _("Did not all complete"),
+    BatchState.CANCELED.value: _("Canceled"),
+    "gone": _("Not available"),
+    "canceling": _("Being canceled"),
+    "retrying": _("Starting again"),
+    "empty": _("No jobs yet"),
+    "list": _("{list}, {item}"),
+    "news": _("{label}: {status}"),
+    "news_why": _("{label}: {status}, {counts}"),
+    "cancel": _("Cancel"),
+    "retry": _("Try again"),
+    "offline": _("No connection: this may have changed since."),
+    "signed_out": _("You are logged out: log in to see how it goes on."),
+}
+#: ``done`` by the number of all jobs of the batch, the others by their own.
+BATCH_PLURALS: Final[Plurals] = {
+    "done": lambda count: ngettext("{done} of {count} done", "{done} of {count} done", count),
+    "failed": lambda count: ngettext("{count} failed", "{count} failed", count),
+    "canceled": lambda count: ngettext("{count} canceled", "{count} canceled", count),
+}
+
+
+def state_in_words(batch: BatchStatus) -> str:
+    """Return what the batch does, such as ``Running``."""
+    return str(BATCH_WORDS[batch.state])
+
+
+def failed_of(batch: BatchStatus) -> int:
+    """Return how many of its jobs failed, those included that will be tried again."""
+    return sum(batch.by_status[status] for status in (Status.DEAD_LETTER, *AWAITING_RETRY))
+
+
+def counts_in_words(batch: BatchStatus) -> str:
+    """Return what became of its jobs, such as ``120 of 200 done, 3 failed``."""
+    if not batch.total:
+        return str(BATCH_WORDS["empty"]) if batch.state == BatchState.OPEN else ""
+    failed, canceled = failed_of(batch), batch.by_status[Status.CANCELED]
+    parts = [BATCH_PLURALS["done"](batch.total).format(done=batch.by_status[Status.COMPLETED], count=batch.total)]
+    parts += [BATCH_PLURALS["failed"](failed).format(count=failed)] if failed else []
+    parts += [BATCH_PLURALS["canceled"](canceled).format(count=canceled)] if canceled else []
+    return _listed(parts)
+
+
+def spoken(batch: BatchStatus) -> str:
+    """Return all that a screen reader says of the bar: the state, the percentage, the counts."""
+    parts = (state_in_words(batch), percent_in_words(batch.progress), counts_in_words(batch))
+    return _listed([part for part in parts if part])
+
+
+def _listed(parts: list[str]) -> str:
+    return reduce(lambda done, item: BATCH_WORDS["list"].format(list=done, item=item), parts)
