@@ -6,14 +6,14 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from django_jobs.contrib.prometheus.page import Exposed
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.insight.metrics import Gauges
 from django_jobs.engine.insight.rollups import Key, ProcessCounts
@@ -247,45 +247,3 @@ def _gauges(described: Described[GaugeMetricFamily], values: Iterable[tuple[Sequ
     for labels, value in values:
         family.add_metric(labels, float(value))
     return family
-
-
-# What a scrape is told, as values.
-
-
-class Exposed(NamedTuple):
-    """What is known of this process, of the whole installation if this process reads that, and what it counted."""
-
-    notes: HealthNotes
-    gauges: Gauges | None = None
-    counts: ProcessCounts | None = None
-
-
-# The answer to a scrape, or what to install for it.
-
-
-LIBRARY: Final = "prometheus_client"
-MISSING: Final = (
-    "There are no metrics here: install the extra with `pip install 'django-durable-jobs[prometheus]'`, "
-    "and restart this process.\n"
-)
-#: A server that cannot do what it is asked for says so by this code.
-NOT_IMPLEMENTED: Final = 501
-
-
-class Page(NamedTuple):
-    """An answer over HTTP."""
-
-    code: int
-    content_type: str
-    body: bytes
-
-
-def scrape(exposed: Exposed, accept: str = "") -> Page:
-    """Return the metrics in a format that the header ``accept`` asks for. Waits for nothing.
-
-    The library is imported by the first scrape: a process that nobody scrapes does without its memory.
-    """
-    if find_spec(LIBRARY) is None:
-        return Page(NOT_IMPLEMENTED, "text/plain; charset=utf-8", MISSING.encode())
-
-    return Page(200, *expose(exposed, accept))

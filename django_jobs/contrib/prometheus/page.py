@@ -1,0 +1,46 @@
+"""The answer to a scrape, or what to install for it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Final, NamedTuple
+
+from django_jobs.engine.insight.metrics import Gauges
+from django_jobs.engine.insight.rollups import ProcessCounts
+from django_jobs.health.notes import HealthNotes
+
+LIBRARY: Final = "prometheus_client"
+MISSING: Final = (
+    "There are no metrics here: install the extra with `pip install 'django-durable-jobs[prometheus]'`, "
+    "and restart this process.\n"
+)
+#: A server that cannot do what it is asked for says so by this code.
+NOT_IMPLEMENTED: Final = 501
+
+
+class Exposed(NamedTuple):
+    """What is known of this process, of the whole installation if this process reads that, and what it counted."""
+
+    notes: HealthNotes
+    gauges: Gauges | None = None
+    counts: ProcessCounts | None = None
+
+
+class Page(NamedTuple):
+    """An answer over HTTP."""
+
+    code: int
+    content_type: str
+    body: bytes
+
+
+def scrape(exposed: Exposed, accept: str = "") -> Page:
+    """Return the metrics in a format that the header ``accept`` asks for. Waits for nothing.
+
+    The library is imported by the first scrape: a process that nobody scrapes does without its memory.
+    """
+    if find_spec(LIBRARY) is None:
+        return Page(NOT_IMPLEMENTED, "text/plain; charset=utf-8", MISSING.encode())
+    from django_jobs.contrib.prometheus.exposition import expose
+
+    return Page(200, *expose(exposed, accept))
