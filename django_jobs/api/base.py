@@ -11,6 +11,7 @@ from django.db import connections, transaction
 from django.db.models import Model
 from rest_framework.authentication import SessionAuthentication, TokenAuthentication, get_authorization_header
 from rest_framework.exceptions import Throttled
+from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.reverse import reverse
@@ -125,7 +126,7 @@ class JobsView(APIView):
     """
 
     permission_classes = [IsAuthenticated]
-    parser_classes: Any = (SafeJSONParser,)
+    parser_classes: Any = (SafeJSONParser, FormParser, MultiPartParser)
     call: Call
 
     @non_atomic

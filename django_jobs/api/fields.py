@@ -15,6 +15,8 @@ from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
+from rest_framework.fields import empty
+from rest_framework.utils import html
 
 from django_jobs.engine.insight.filter import ORGANIZATIONS, PRIORITIES, Moment, ValueKind, as_moment, organization_keys
 from django_jobs.engine.json_storage import clean_text
@@ -26,6 +28,8 @@ from django_jobs.texts import code_of, said, say
 # Serializer fields for what is special here: priorities, job ids, objects.
 
 
+#: What a browser's form sends besides its fields.
+FORM_EXTRAS: Final = frozenset({"csrfmiddlewaretoken"})
 #: What is said of a parameter that is given twice and has one value.
 GIVE_ONE: Final = say("Give one value.", code="given_twice")
 
@@ -75,6 +79,24 @@ class JobIdsField(DescribedField, serializers.Field[Any, Any, Any, Any]):
         return data
 
     def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class ObjectField(DescribedField, serializers.JSONField):
+    """Accept an object; of a browser's form, its JSON."""
+
+    taken = shown = {"type": "object", "additionalProperties": {}}
+    default_error_messages = {"not_an_object": "Give a JSON object."}
+
+    def get_value(self, dictionary: Any) -> Any:
+        """Return what is given. A blank line of a form gives nothing."""
+        value = super().get_value(dictionary)
+        return empty if html.is_html_input(dictionary) and not str(value).strip() else value
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        value = super().to_internal_value(data) if getattr(data, "is_json_string", False) else data
+        if not isinstance(value, dict):
+            self.fail("not_an_object")
         return value
 
 
@@ -299,7 +321,9 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the values of the fields; ValidationError also for a field that there is not."""
-        if isinstance(data, Mapping):
+        if isinstance(data, QueryDict):
+            check_parameters(data, [*self.fields, *FORM_EXTRAS])
+        elif isinstance(data, Mapping):
             refuse_unknown(data, self.fields)
         return super().to_internal_value(data)
 

@@ -70,7 +70,7 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
         own_fields = [field.name for field in JobType._meta.concrete_fields if field.editable]
         fields = [*own_fields, "breaker", "parameters_schema"]
         # The REST framework has words of its own for a limit of 0, which do not say what to do.
-        extra_kwargs: ClassVar[dict[str, Any]] = {
+        extra_kwargs: ClassVar[dict[str, Any]] = {"is_enabled": {"initial": True}} | {
             item.name: {"error_messages": {"min_value": str(getattr(limit, "message", ""))}}
             for item in JobType._meta.concrete_fields
             for limit in item.validators

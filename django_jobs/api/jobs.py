@@ -32,6 +32,7 @@ from django_jobs.api.fields import (
     JobIdsField,
     ListFilter,
     ListFilterBackend,
+    ObjectField,
     PriorityInput,
     StatusSerializer,
     StrictSerializer,
@@ -75,15 +76,13 @@ class SubmissionSerializer(StrictSerializer):
 
     job_type = serializers.CharField(max_length=100, help_text="The name of a job type.")
     organization = serializers.CharField(max_length=255, help_text="The id of an organization.")
-    parameters = serializers.DictField(
-        required=False, allow_null=True, help_text="A JSON object: what the job type asks for."
-    )
+    parameters = ObjectField(required=False, allow_null=True, help_text="A JSON object: what the job type asks for.")
     priority = PriorityInput(required=False, allow_null=True, help_text="By default the job type's.")
     depends_on = JobIdsField(
         required=False, allow_null=True, help_text="Ids of jobs that must complete first: one, or a list of them."
     )
     run_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Not before this moment (ISO 8601).")
-    metadata = serializers.DictField(
+    metadata = ObjectField(
         required=False, allow_null=True, help_text="A JSON object of up to 4 kB for correlation ids and the like."
     )
     batch = serializers.CharField(

@@ -8,7 +8,6 @@ from typing import Any, Final
 from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
-from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.utils import json
@@ -17,7 +16,7 @@ from rest_framework.utils.urls import replace_query_param
 from django_jobs.api import jobs
 from django_jobs.api.base import Call, JobsView, jobs_seen_by
 from django_jobs.api.errors import Problem, problem_of
-from django_jobs.api.fields import refuse_unknown
+from django_jobs.api.fields import FORM_EXTRAS, refuse_unknown
 from django_jobs.api.jobs import (
     SUBMITTED,
     HistoryParameters,
@@ -45,10 +44,6 @@ from django_jobs.texts import say
 
 
 # What a call was sent with: JSON, a form or the query, read into one dict.
-
-
-#: What a browser's form sends besides its fields.
-FORM_EXTRAS: Final = frozenset({"csrfmiddlewaretoken"})
 
 
 def arguments_of(request: Any) -> dict[str, Any]:
@@ -119,7 +114,6 @@ class MethodView(JobsView):
 
     call: Call
     fields: tuple[str, ...] = ("job_id",)
-    parser_classes: Any = (*JobsView.parser_classes, FormParser, MultiPartParser)
     renderer_classes = [JSONRenderer]
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:

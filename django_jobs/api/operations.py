@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from django_jobs.api.base import Call, RowsView, count_search, non_atomic
 from django_jobs.api.errors import OperationOver
-from django_jobs.api.fields import PriorityInput, StatusSerializer, StrictSerializer
+from django_jobs.api.fields import ObjectField, PriorityInput, StatusSerializer, StrictSerializer
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.engine.access import key_in
 from django_jobs.engine.control import operations
@@ -32,7 +32,7 @@ class NewOperationSerializer(StrictSerializer):
     """An operation that is to be started. Its form is judged here, what it asks for by the engine."""
 
     action = serializers.ChoiceField(choices=Operation.Action.choices, help_text="What is done to each job.")
-    filters = serializers.DictField(
+    filters = ObjectField(
         help_text='A JSON object with the parameters of the list of jobs, such as {"status": "Dead Letter", '
         '"job_type": "send_mail"}; {"all": true} for all jobs.'
     )

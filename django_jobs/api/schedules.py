@@ -17,6 +17,7 @@ from django_jobs.api.base import Call, RowsView, check_organization, jobs_seen_b
 from django_jobs.api.fields import (
     ListFilter,
     ListFilterBackend,
+    ObjectField,
     PriorityInput,
     StatusSerializer,
     StrictSerializer,
@@ -214,9 +215,7 @@ class ScheduleSerializer(RuleSerializer):
         allow_null=True,
         help_text="The id of an organization; null: a job for each active one (system admins).",
     )
-    parameters = serializers.DictField(
-        required=False, allow_null=True, help_text="A JSON object: what the job type asks for."
-    )
+    parameters = ObjectField(required=False, allow_null=True, help_text="A JSON object: what the job type asks for.")
     priority = PriorityInput(required=False, allow_null=True, help_text="By default the job type's.")
     jitter = serializers.IntegerField(required=False, help_text="Seconds over which one firing's jobs are spread.")
     catch_up = serializers.ChoiceField(
@@ -225,7 +224,7 @@ class ScheduleSerializer(RuleSerializer):
     overlap = serializers.ChoiceField(
         choices=Overlap.choices, required=False, help_text="What a firing does while the last job is unfinished."
     )
-    is_enabled = serializers.BooleanField(required=False, help_text="False: it is paused.")
+    is_enabled = serializers.BooleanField(required=False, initial=True, help_text="False: it is paused.")
 
     def get_fields(self) -> dict[str, Any]:
         """Those of ScheduleStatus, some of which can be written. A schedule that is changed keeps its name."""

@@ -1,4 +1,4 @@
-"""The browsable API: lists, filters, links, and a form that sends JSON."""
+"""The browsable API: lists, filters, links, and forms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.test import APIClient
 
-from django_jobs.models import JobType, Organization
+from django_jobs.models import Job, JobType, Organization
 from tests.support.api import client_of, url_of
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.factories import make_job_type, make_system_admin, make_user
@@ -33,14 +33,42 @@ def page(client: APIClient, path: str, **query: Any) -> str:
     return str(answer.content.decode())
 
 
-def test_a_page_has_a_form_that_sends_json(client: APIClient, kind: JobType, organization: Organization) -> None:
+def test_a_page_has_a_form_with_fields_and_one_that_sends_json(client: APIClient) -> None:
     text = page(client, "/api/jobs/")
-    assert re.findall(r'<option value="([\w/-]+)" selected>', text) == ["application/json"]
+    assert {"job_type", "organization", "parameters", "priority", "depends_on"} <= set(
+        re.findall(r'name="(\w+)"', text)
+    )
+    assert re.search(r'<option value="application/json"', text)
     assert "&quot;job_type&quot;: &quot;&quot;" in text
-    form = {"job_type": kind.pk, "organization": organization.name}
+
+
+def test_a_form_may_leave_fields_blank(client: APIClient, kind: JobType, organization: Organization) -> None:
+    names = ("parameters", "priority", "depends_on", "run_at", "metadata", "csrfmiddlewaretoken")
+    form = {"job_type": kind.pk, "organization": organization.name, **dict.fromkeys(names, "")}
     answer = client.post("/api/jobs/", form, HTTP_ACCEPT="text/html")
-    assert (answer.status_code, "navbar-brand" in answer.content.decode()) == (415, True)
-    assert client.post("/api/jobs/", form, "json", HTTP_ACCEPT="text/html").status_code == 201
+    assert (answer.status_code, "navbar-brand" in answer.content.decode()) == (201, True)
+    form |= {"parameters": '{"a": 5}', "priority": "High"}
+    answer = client.post("/api/jobs/", form)
+    assert (answer.status_code, answer.json()["priority"]) == (201, "High")
+    assert Job.objects.latest("pk").input_parameters == {"a": 5}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"parameters": "[5]"}, "parameters"),
+        ({"parameters": "{"}, "parameters"),
+        ({"paramters": "{}"}, "paramters"),
+        ({"priority": ["High", "Low"]}, "priority"),
+    ],
+)
+def test_a_mistake_in_a_form_is_told_beside_its_field(
+    client: APIClient, kind: JobType, organization: Organization, change: dict[str, Any], field: str
+) -> None:
+    form = {"job_type": kind.pk, "organization": organization.name, **change}
+    answer = client.post("/api/jobs/", form, HTTP_ACCEPT="text/html")
+    assert (answer.status_code, list(answer.data)) == (400, [field])
+    assert "navbar-brand" in answer.content.decode()
 
 
 BAD_BODIES: Final = [

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from django_jobs.contrib.prometheus import exposition
+from django_jobs.contrib.prometheus import exposition, page
 from django_jobs.contrib.prometheus.exposition import BOUNDS
 from django_jobs.engine.insight.metrics import Gauges
 from django_jobs.statuses import Status
@@ -182,10 +182,21 @@ _DETAILS = [(RUNS, "0"), (RUN_SECONDS, ""), (WAITS, "3"), (WAIT_SECONDS, ""), (A
 
 
 def test_without_the_library_a_scrape_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exposition, "find_spec", lambda _: None)
+    monkeypatch.setattr(page, "find_spec", lambda _: None)
     answer = verbs.scrape_metrics(ExposedMetrics(notes()))
     assert answer.code == 501
     assert b"pip install 'django-durable-jobs[prometheus]'" in answer.body
+
+
+def test_probes_do_without_the_library() -> None:
+    code = (
+        "import sys, django; django.setup()\n"
+        "from django_jobs.api import health_urls, metrics_urls\n"
+        "from django_jobs.management import health_port\n"
+        "print('django_jobs.contrib.prometheus.exposition' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_commands_without_a_health_port_load_nothing_for_it() -> None:
