@@ -16,7 +16,8 @@ from rest_framework.renderers import JSONRenderer
 
 from django_jobs.api.base import JobsView, non_atomic
 from django_jobs.conf import jobs_settings
-from django_jobs.contrib.prometheus.page import Exposed, scrape
+from django_jobs.contrib.prometheus.exposed import Exposed
+from django_jobs.contrib.prometheus.page import scrape
 from django_jobs.engine.access import get_policy
 from django_jobs.health import server
 from django_jobs.health.lookouts import LookoutsOnDemand

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from django_jobs.conf import jobs_settings
-from django_jobs.contrib.prometheus.page import Exposed, scrape
+from django_jobs.contrib.prometheus.exposed import Exposed
+from django_jobs.contrib.prometheus.page import scrape
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.insight.rollups import ProcessCounts
 from django_jobs.health import server

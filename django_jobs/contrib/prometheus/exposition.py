@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from django_jobs.contrib.prometheus.page import Exposed
+from django_jobs.contrib.prometheus.exposed import Exposed
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.insight.metrics import Gauges
 from django_jobs.engine.insight.rollups import Key, ProcessCounts

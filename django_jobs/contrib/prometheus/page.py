@@ -5,9 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Final, NamedTuple
 
-from django_jobs.engine.insight.metrics import Gauges
-from django_jobs.engine.insight.rollups import ProcessCounts
-from django_jobs.health.notes import HealthNotes
+from django_jobs.contrib.prometheus.exposed import Exposed
 
 LIBRARY: Final = "prometheus_client"
 MISSING: Final = (
@@ -16,14 +14,6 @@ MISSING: Final = (
 )
 #: A server that cannot do what it is asked for says so by this code.
 NOT_IMPLEMENTED: Final = 501
-
-
-class Exposed(NamedTuple):
-    """What is known of this process, of the whole installation if this process reads that, and what it counted."""
-
-    notes: HealthNotes
-    gauges: Gauges | None = None
-    counts: ProcessCounts | None = None
 
 
 class Page(NamedTuple):

@@ -185,7 +185,7 @@ if TYPE_CHECKING:
 
     # Contrib
     from django_jobs.contrib.opentelemetry.tracing import Tracing
-    from django_jobs.contrib.prometheus.page import Exposed as ExposedMetrics
+    from django_jobs.contrib.prometheus.exposed import Exposed as ExposedMetrics
     from django_jobs.contrib.prometheus.page import scrape as scrape_metrics
     from django_jobs.contrib.sentry.events import install as install_sentry
     from django_jobs.contrib.socketio.server import with_socketio
