@@ -68,7 +68,7 @@ def test_the_diagnostics_name_schedules_that_cannot_fire(organization: Organizat
     Organization.objects.update(is_active=False)
     verbs.fire(NOON)
     [found] = verbs.examine_schedules()
-    assert (found.level, found.code) == ("PROBLEM", "cannot_fire")
+    assert (found.level, found.code) == ("PROBLEM", "schedules_cannot_fire")
     assert f"{made} (" in found.text
     verbs.pause_schedule(made)
     assert list(verbs.examine_schedules()) == []
