@@ -11,7 +11,7 @@ from typing import Any, Final
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from django_jobs.api.base import Call, RowsView
+from django_jobs.api.base import RowsView, ViewCall
 from django_jobs.api.fields import StatusSerializer
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.engine.alerts.reading import AlertsSeen, names_of_concerned, read_alerts
@@ -67,7 +67,7 @@ class AlertViewSet(RowsView[Alert]):
     pagination_class = JobsPagination
     filter_backends = []
     queryset = Alert.objects.none()
-    calls = {"list": Call("list", answers={200: AlertSerializer}, query=AlertParameters)}
+    calls = {"list": ViewCall("list", answers={200: AlertSerializer}, query=AlertParameters)}
 
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The alarms that concern you; system admins see all."""

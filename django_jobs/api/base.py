@@ -106,7 +106,7 @@ def non_atomic(dispatch: Callable[..., Any]) -> Callable[..., Any]:
     return dispatch
 
 
-class Call(NamedTuple):
+class ViewCall(NamedTuple):
     """An action of a view: its rate in ``THROTTLE_RATES``, and the serializers of what goes in and out.
 
     ``takes`` reads the body, ``query`` the parameters of the address; ``answers`` are those of success, by status.
@@ -127,7 +127,7 @@ class JobsView(APIView):
 
     permission_classes = [IsAuthenticated]
     parser_classes: Any = (SafeJSONParser, FormParser, MultiPartParser)
-    call: Call
+    call: ViewCall
 
     @non_atomic
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -194,13 +194,13 @@ class RowsView(JobsView, GenericViewSet[M]):
 
     lookup_value_regex = "[^/]+"
     #: By action. What is not here reads one row, and counts as "status".
-    calls: ClassVar[Mapping[str, Call]] = {}
+    calls: ClassVar[Mapping[str, ViewCall]] = {}
 
     @property
-    def call(self) -> Call:  # type: ignore[override]
+    def call(self) -> ViewCall:  # type: ignore[override]
         """What the action of this method is: a page shows the form of the POST to its address."""
         method = str(getattr(self.request, "method", "")).lower()
-        return self.calls.get((self.action_map or {}).get(method, ""), Call())
+        return self.calls.get((self.action_map or {}).get(method, ""), ViewCall())
 
     def get_serializer_class(self) -> Any:
         """Return the serializer of what a call takes."""

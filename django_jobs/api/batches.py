@@ -9,7 +9,7 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import Call, RowsView, batches_seen_by, check_organization
+from django_jobs.api.base import RowsView, ViewCall, batches_seen_by, check_organization
 from django_jobs.api.fields import (
     ListFilter,
     ListFilterBackend,
@@ -158,12 +158,12 @@ class BatchViewSet(RowsView[Batch]):
     pagination_class = BatchPagination
 
     calls = {
-        "list": Call("list", answers={200: BatchSerializer}),
-        "create": Call("submit", NewBatchSerializer, {201: BatchSerializer}),
-        "retrieve": Call(answers={200: BatchSerializer}),
-        "close": Call("submit", answers={200: BatchSerializer}),
-        "cancel": Call("cancel", answers={200: BatchSerializer, 202: BatchSerializer}),
-        "retry": Call("cancel", answers={200: BatchSerializer, 202: BatchSerializer}),
+        "list": ViewCall("list", answers={200: BatchSerializer}),
+        "create": ViewCall("submit", NewBatchSerializer, {201: BatchSerializer}),
+        "retrieve": ViewCall(answers={200: BatchSerializer}),
+        "close": ViewCall("submit", answers={200: BatchSerializer}),
+        "cancel": ViewCall("cancel", answers={200: BatchSerializer, 202: BatchSerializer}),
+        "retry": ViewCall("cancel", answers={200: BatchSerializer, 202: BatchSerializer}),
     }
 
     def get_queryset(self) -> BatchQuerySet:

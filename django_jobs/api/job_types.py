@@ -13,7 +13,7 @@ from rest_framework.fields import empty
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
-from django_jobs.api.base import Call, RowsView, SystemAdminOrReadOnly
+from django_jobs.api.base import RowsView, SystemAdminOrReadOnly, ViewCall
 from django_jobs.api.errors import JobTypeInUse
 from django_jobs.api.fields import PriorityInput, StrictSerializer
 from django_jobs.api.pagination import JobsPagination
@@ -170,11 +170,11 @@ class JobTypeViewSet(RowsView[JobType]):
     lookup_field = "type_name"
     queryset = JobType.objects.all()
     calls = {
-        "list": Call("list", answers={200: JobTypeSerializer}),
-        "create": Call("submit", JobTypeSerializer, {201: JobTypeSerializer}),
-        "retrieve": Call(answers={200: JobTypeSerializer}),
-        **dict.fromkeys(("update", "partial_update"), Call("submit", JobTypeSerializer, {200: JobTypeSerializer})),
-        "destroy": Call("submit", answers={204: None}),
+        "list": ViewCall("list", answers={200: JobTypeSerializer}),
+        "create": ViewCall("submit", JobTypeSerializer, {201: JobTypeSerializer}),
+        "retrieve": ViewCall(answers={200: JobTypeSerializer}),
+        **dict.fromkeys(("update", "partial_update"), ViewCall("submit", JobTypeSerializer, {200: JobTypeSerializer})),
+        "destroy": ViewCall("submit", answers={204: None}),
     }
 
     def get_object(self) -> JobType:

@@ -19,9 +19,9 @@ from rest_framework.serializers import as_serializer_error
 from rest_framework.utils.urls import replace_query_param
 
 from django_jobs.api.base import (
-    Call,
     ItemsThrottle,
     RowsView,
+    ViewCall,
     check_organization,
     count_search,
     credential_of,
@@ -395,17 +395,17 @@ class JobViewSet(RowsView[Job]):
     filterset_class = JobListFilter
     pagination_class = JobListPagination
     calls = {
-        "list": Call("list", answers={200: ListedJobSerializer}),
-        "create": Call("submit", SubmissionSerializer, {201: SubmittedJobSerializer}),
-        "bulk": Call("submit", SubmissionsSerializer, {201: ListedJobSerializer(many=True)}),
-        "retrieve": Call(answers={200: JobSerializer}),
-        "cancel": Call("cancel", answers={200: JobSerializer, 202: JobSerializer}),
-        "retry": Call("cancel", answers={200: JobSerializer}),
-        "destroy": Call("cancel", answers={204: None}),
-        "history": Call(answers={200: HistorySerializer}, query=HistoryParameters),
-        "output": Call(answers={(200, "*/*"): {"type": "string", "format": "binary"}}),
-        "metrics": Call("metrics", answers={200: MetricsSerializer}, query=MetricsParameters),
-        "socket_ticket": Call(answers={200: TicketSerializer}),
+        "list": ViewCall("list", answers={200: ListedJobSerializer}),
+        "create": ViewCall("submit", SubmissionSerializer, {201: SubmittedJobSerializer}),
+        "bulk": ViewCall("submit", SubmissionsSerializer, {201: ListedJobSerializer(many=True)}),
+        "retrieve": ViewCall(answers={200: JobSerializer}),
+        "cancel": ViewCall("cancel", answers={200: JobSerializer, 202: JobSerializer}),
+        "retry": ViewCall("cancel", answers={200: JobSerializer}),
+        "destroy": ViewCall("cancel", answers={204: None}),
+        "history": ViewCall(answers={200: HistorySerializer}, query=HistoryParameters),
+        "output": ViewCall(answers={(200, "*/*"): {"type": "string", "format": "binary"}}),
+        "metrics": ViewCall("metrics", answers={200: MetricsSerializer}, query=MetricsParameters),
+        "socket_ticket": ViewCall(answers={200: TicketSerializer}),
     }
 
     def get_queryset(self) -> JobQuerySet:

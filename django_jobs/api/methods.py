@@ -14,7 +14,7 @@ from rest_framework.utils import json
 from rest_framework.utils.urls import replace_query_param
 
 from django_jobs.api import jobs
-from django_jobs.api.base import Call, JobsView, jobs_seen_by
+from django_jobs.api.base import JobsView, ViewCall, jobs_seen_by
 from django_jobs.api.errors import Problem, problem_of
 from django_jobs.api.fields import FORM_EXTRAS, refuse_unknown
 from django_jobs.api.jobs import (
@@ -112,7 +112,7 @@ class JobPageSerializer(serializers.Serializer[Any]):
 class MethodView(JobsView):
     """One call by POST, answered with ``{"message": …}``. It takes JSON, or the fields of a form or of the query."""
 
-    call: Call
+    call: ViewCall
     fields: tuple[str, ...] = ("job_id",)
     renderer_classes = [JSONRenderer]
 
@@ -200,7 +200,7 @@ def _joined(texts: Any) -> str:
 class SubmitJob(MethodView):
     """Submit a job."""
 
-    call = Call("submit", SubmissionSerializer, {200: ToldSerializer})
+    call = ViewCall("submit", SubmissionSerializer, {200: ToldSerializer})
     fields = tuple(SubmissionSerializer().fields)
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
@@ -212,7 +212,7 @@ class SubmitJob(MethodView):
 class CancelJob(MethodView):
     """Cancel a job that waits; ask one that runs to stop."""
 
-    call = Call("cancel", answers={200: ToldSerializer})
+    call = ViewCall("cancel", answers={200: ToldSerializer})
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
         job = cancel_job(self.find_job(fields), user=user)
@@ -222,7 +222,7 @@ class CancelJob(MethodView):
 class RetryJob(MethodView):
     """Give a job that failed a new life."""
 
-    call = Call("cancel", answers={200: ToldSerializer})
+    call = ViewCall("cancel", answers={200: ToldSerializer})
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
         return _told(retry_job(self.find_job(fields), user=user), "Job queued for retry")
@@ -231,7 +231,7 @@ class RetryJob(MethodView):
 class GetJobStatus(ReadingView):
     """What a job does now."""
 
-    call = Call("status", answers={200: JobSerializer})
+    call = ViewCall("status", answers={200: JobSerializer})
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
         return describe(self.find_job(fields), user=user).as_dict()
@@ -240,7 +240,7 @@ class GetJobStatus(ReadingView):
 class GetJobHistory(ReadingView):
     """What happened to a job, in order."""
 
-    call = Call("status", answers={200: HistorySerializer})
+    call = ViewCall("status", answers={200: HistorySerializer})
     fields = ("job_id", "after")
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
@@ -255,7 +255,7 @@ class GetJobHistory(ReadingView):
 class ListJobs(ReadingView):
     """A page of jobs, newest first; takes the filters of the REST list."""
 
-    call = Call("list", answers={200: JobPageSerializer})
+    call = ViewCall("list", answers={200: JobPageSerializer})
     filterset_class = JobListFilter
     fields = (*JobListFilter.base_filters, "limit", "offset", "fields")
 
@@ -275,7 +275,7 @@ class ListJobs(ReadingView):
 class GetJobMetrics(ReadingView):
     """How jobs are doing."""
 
-    call = Call("metrics", answers={200: MetricsSerializer})
+    call = ViewCall("metrics", answers={200: MetricsSerializer})
     fields = ("organization",)
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:

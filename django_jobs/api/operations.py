@@ -13,7 +13,7 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import Call, RowsView, count_search, non_atomic
+from django_jobs.api.base import RowsView, ViewCall, count_search, non_atomic
 from django_jobs.api.errors import OperationOver
 from django_jobs.api.fields import ObjectField, PriorityInput, StatusSerializer, StrictSerializer
 from django_jobs.api.pagination import JobsPagination
@@ -87,10 +87,10 @@ class OperationViewSet(RowsView[Operation]):
     pagination_class = JobsPagination
 
     calls = {
-        "list": Call("list", answers={200: OperationSerializer}),
-        "create": Call("cancel", NewOperationSerializer, {200: EstimateSerializer, 202: OperationSerializer}),
-        "retrieve": Call(answers={200: OperationSerializer}),
-        **dict.fromkeys(("pause", "resume", "stop"), Call("cancel", answers={200: OperationSerializer})),
+        "list": ViewCall("list", answers={200: OperationSerializer}),
+        "create": ViewCall("cancel", NewOperationSerializer, {200: EstimateSerializer, 202: OperationSerializer}),
+        "retrieve": ViewCall(answers={200: OperationSerializer}),
+        **dict.fromkeys(("pause", "resume", "stop"), ViewCall("cancel", answers={200: OperationSerializer})),
     }
 
     @non_atomic

@@ -13,7 +13,7 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import Call, RowsView, check_organization, jobs_seen_by
+from django_jobs.api.base import RowsView, ViewCall, check_organization, jobs_seen_by
 from django_jobs.api.fields import (
     ListFilter,
     ListFilterBackend,
@@ -262,15 +262,17 @@ class ScheduleViewSet(RowsView[Schedule]):
     pagination_class = JobsPagination
 
     calls = {
-        "list": Call("list", answers={200: ScheduleSerializer}),
-        "create": Call("submit", ScheduleSerializer, {201: ScheduleSerializer}),
-        "retrieve": Call(answers={200: ScheduleSerializer}),
-        **dict.fromkeys(("update", "partial_update"), Call("submit", ScheduleSerializer, {200: ScheduleSerializer})),
-        "destroy": Call("cancel", answers={204: None}),
-        **dict.fromkeys(("pause", "resume"), Call("cancel", answers={200: ScheduleSerializer})),
-        "fire": Call("submit", answers={201: FiringSerializer, 202: FiringSerializer}),
-        "firings": Call(answers={200: FiringSerializer(many=True)}),
-        "preview": Call(takes=RuleSerializer, answers={200: PreviewSerializer}, query=RuleSerializer),
+        "list": ViewCall("list", answers={200: ScheduleSerializer}),
+        "create": ViewCall("submit", ScheduleSerializer, {201: ScheduleSerializer}),
+        "retrieve": ViewCall(answers={200: ScheduleSerializer}),
+        **dict.fromkeys(
+            ("update", "partial_update"), ViewCall("submit", ScheduleSerializer, {200: ScheduleSerializer})
+        ),
+        "destroy": ViewCall("cancel", answers={204: None}),
+        **dict.fromkeys(("pause", "resume"), ViewCall("cancel", answers={200: ScheduleSerializer})),
+        "fire": ViewCall("submit", answers={201: FiringSerializer, 202: FiringSerializer}),
+        "firings": ViewCall(answers={200: FiringSerializer(many=True)}),
+        "preview": ViewCall(takes=RuleSerializer, answers={200: PreviewSerializer}, query=RuleSerializer),
     }
 
     def get_queryset(self) -> QuerySet[Schedule]:

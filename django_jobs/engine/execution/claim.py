@@ -57,7 +57,7 @@ class Refusal:
     detail: str = ""
 
 
-class Answer(NamedTuple):
+class PolicyAnswer(NamedTuple):
     """What the policy said of jobs like this one, and when it was asked that."""
 
     asked: float
@@ -68,7 +68,7 @@ class Answer(NamedTuple):
 #: The main loop and the refiller ask at the same time. Held by who writes answers, or walks through them.
 _writing: Final = threading.Lock()
 #: The newest last.
-_answers: Final[Memory[tuple[Any, ...], Answer]] = Memory(MAX_ANSWERS)
+_answers: Final[Memory[tuple[Any, ...], PolicyAnswer]] = Memory(MAX_ANSWERS)
 #: One job of each kind for which an answer was wanted since they were last asked for again.
 _wanted: Final[Memory[tuple[Any, ...], JobRow]] = Memory(MAX_ANSWERS)
 
@@ -79,7 +79,7 @@ def refusal_of(job: JobRow) -> Refusal | None:
     return _ask_now(_key(job), job) if answer is None else answer.refusal
 
 
-def answer_to(job: JobRow) -> Answer | None:
+def answer_to(job: JobRow) -> PolicyAnswer | None:
     """Return the answer for a job that has not expired, and note that it was wanted."""
     return _answers.fresh(want_answers(job))
 
@@ -111,7 +111,7 @@ def _ask_now(key: tuple[Any, ...], job: JobRow) -> Refusal | None:
     asked = time.monotonic()
 
     def ask() -> Refusal | None:
-        answer = Answer(asked, _ask_quietly(job), _kind(job))
+        answer = PolicyAnswer(asked, _ask_quietly(job), _kind(job))
         with _writing:
             before = _answers.get(key)
             if before is None or before.value.asked <= asked:  # else another thread has asked later, and was answered
