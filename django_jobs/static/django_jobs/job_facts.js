@@ -2,7 +2,7 @@
 
 import { countIn, fill, momentIn, numberIn, takeWords } from "./page_language.js";
 
-// The words of the page, by the names of templatetags/words.py; a plural by sample numbers. A page may change them.
+// The words of the page, by the names of their tables in templatetags; a plural by sample numbers. A page may change them.
 export const words = {};
 takeWords("job", words);
 
