@@ -78,8 +78,9 @@ class NamedJobsCommand(ShellCommand):
             parser.add_argument("--try-first", action="store_true", help=text)
         add_user(parser)
 
-    def hint_for(self, message: str) -> str:
-        return f". {known_filters()}" if "unrecognized" in message else ""
+    @property
+    def hint(self) -> str:  # type: ignore[override]
+        return f". {known_filters()}"
 
     def handle(self, *args: Any, **options: Any) -> None:
         given: dict[str, Any] = {}

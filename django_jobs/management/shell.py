@@ -56,6 +56,8 @@ class JsonAnswers(BaseCommand):
     """
 
     as_json = False
+    #: What is added where an argument is unknown.
+    hint = ""
     _called_from_command_line = False
     _arguments: tuple[str, ...] = ()
 
@@ -63,7 +65,15 @@ class JsonAnswers(BaseCommand):
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.add_argument("--json", action="store_true", help="Answer in JSON, for programs.")
         parser.error = partial(self._refuse_usage, parser, parser.error)  # type: ignore[method-assign]
+        parser.parse_args = partial(self._parse, parser)  # type: ignore[method-assign]
         return parser
+
+    def _parse(self, parser: CommandParser, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """Read the arguments as the parser's own method does, and say of those that it does not know what was meant."""
+        options, rest = parser.parse_known_args(args, namespace)
+        if rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}{_options_meant(parser, rest)}{self.hint}")
+        return options
 
     def run_from_argv(self, argv: list[str]) -> None:
         self._arguments = tuple(argv)
@@ -104,12 +114,7 @@ class JsonAnswers(BaseCommand):
             self.stderr.write(text, lambda line: line)
             self.stderr.flush()
 
-    def hint_for(self, message: str) -> str:
-        """Return what is added to what is wrong with the arguments."""
-        return ""
-
     def _refuse_usage(self, parser: CommandParser, tell: Any, message: str) -> NoReturn:
-        message = f"{message}{_options_meant(parser, message)}{self.hint_for(message)}"
         if parser.called_from_command_line and "--json" in self._arguments:
             self.as_json = True
             self._tell_error(Refused(message, code="usage"), exit_codes.USAGE)
@@ -138,13 +143,11 @@ class ShellCommand(JsonAnswers):
             super().check(*args, **kwargs)
 
 
-def _options_meant(parser: CommandParser, message: str) -> str:
-    """Return which options may have been meant in the place of one that is unknown."""
-    unknown = re.search(r"unrecognized arguments:.*?(--[\w-]+)", message)
-    if unknown is None:
-        return ""
+def _options_meant(parser: CommandParser, rest: Sequence[str]) -> str:
+    """Return which option may have been meant in the place of the first that is unknown."""
+    unknown = next((item.partition("=")[0] for item in rest if item.startswith("--")), "")
     known = sorted(set(re.findall(r"--[a-z][a-z-]+", parser.format_usage())))
-    meant = did_you_mean(difflib.get_close_matches(unknown[1], known, 1))
+    meant = did_you_mean(difflib.get_close_matches(unknown, known, 1))
     return f".{meant}" if meant else ""
 
 

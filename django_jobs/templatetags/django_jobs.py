@@ -51,6 +51,7 @@ STATE: Final = (
     "progress",
     "progress_message",
     "output_reference",
+    "error_type",
     "waiting_for",
     "cancel_requested",
     "run_at",

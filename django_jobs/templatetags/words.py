@@ -12,7 +12,6 @@ from django.utils.formats import date_format, time_format
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from django_jobs.engine.dispatch.backlog import EXPIRED as DID_NOT_START
 from django_jobs.engine.insight.reasons import HOLDING, REASONS
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, BatchState, Status
 from django_jobs.texts import in_current_zone
@@ -123,7 +122,8 @@ def status_in_words(
 def _word_of(status: JobStatus, is_ready: bool) -> str:
     if status.status == Status.RUNNING and status.cancel_requested:
         return "stopping"
-    if status.status == Status.CANCELED and status.error_message == DID_NOT_START:
+    # Each error of an attempt has a type; a canceled job has an error without one only if it did not start in time.
+    if status.status == Status.CANCELED and status.error_message and not status.error_type:
         return "expired"
     return "ready" if status.status == Status.COMPLETED and is_ready else status.status
 

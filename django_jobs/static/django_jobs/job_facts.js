@@ -10,7 +10,6 @@ export const FINAL = /Completed|Canceled|gone/;
 export const ENDED = /Completed|Canceled|gone|Dead Letter/;
 export const AMISS = /Failed|Timed Out|Dead Letter/;
 const HELD = /organization_inactive|type_|handler|breaker/;
-const EXPIRED = "Expired"; // the error text of a job that did not start in time
 const LONGEST = 300;
 const AFTER_OTHERS = /^(dependency|concurrency|limit)$/;
 const HOUR = 3600;
@@ -81,10 +80,11 @@ export function newsOf(job, label, now) {
 }
 
 function statusOf(job, now, file) {
-	const { status = "", waiting_for, waits_for, cancel_requested, run_at, next_retry_at, error_message } = job;
+	const { status = "", waiting_for, waits_for, cancel_requested, run_at, next_retry_at } = job;
 	const own = (name) => job.words?.[name] ?? words[name];
 	const plain = own(status) ?? status;
-	if (status === "Canceled" && error_message === EXPIRED) return own("expired");
+	// Each error of an attempt has a type; a canceled job has an error without one only if it did not start in time.
+	if (status === "Canceled" && job.error_message && job.error_type === "") return own("expired");
 	if (status === "Completed" && file) return own("ready");
 	if (status === "Running") return cancel_requested ? own("stopping") : plain;
 	const held = HELD.test(waiting_for) && words[waiting_for];

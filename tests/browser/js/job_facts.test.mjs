@@ -191,7 +191,9 @@ test("news say the job, how it stands and why", () => {
 test("an end is said in plain words", () => {
 	assert.equal(said({ status: "Dead Letter" }), "Did not complete");
 	assert.equal(said({ status: "Running", cancel_requested: true }), "Being canceled");
-	assert.equal(said({ status: "Canceled", error_message: "Expired" }), "Canceled: it did not start in time");
+	const canceled = { status: "Canceled", error_message: "Expired" };
+	assert.equal(said({ ...canceled, error_type: "" }), "Canceled: it did not start in time");
+	assert.equal(said({ ...canceled, error_type: "Transient" }), "Canceled");
 	assert.equal(said({ status: "Canceled", error_message: "Busy" }), "Canceled");
 });
 

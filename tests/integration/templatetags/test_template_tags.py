@@ -226,6 +226,7 @@ def at(hours: int) -> dt.datetime:
         ({"status": "Dead Letter", "ready_at": None}, "Dead Letter"),
         ({"status": "Canceled", "ready_at": None}, "Canceled"),
         ({"status": "Canceled", "ready_at": None, "error_message": EXPIRED}, "expired"),
+        ({"status": "Canceled", "ready_at": None, "error_message": EXPIRED, "error_type": "Transient"}, "Canceled"),
         ({"status": "Failed"}, "Failed"),
         ({"status": "Timed Out"}, "Timed Out"),
     ],
