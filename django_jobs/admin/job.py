@@ -6,7 +6,6 @@ import dataclasses
 import datetime as dt
 import json
 import mimetypes
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
@@ -90,7 +89,7 @@ from django_jobs.engine.schedules.definitions import may_manage
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.models import Job, JobCheckpoint, JobDependency, JobStep, Operation, Schedule, get_organization_model
-from django_jobs.models.job import format_job_id, parse_job_id
+from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import (
     AWAITING_RETRY,
     FINAL,
@@ -123,7 +122,7 @@ class JobPage(JobLogs):
         links = Links(self.admin_site.name)
         logs = self.read_logs(job, request.user, whole=whole)
         history = read_history(job, now, links, whole=whole, is_for_admins=is_admin, logs=logs)
-        error = read_error(job, history.traceback, now, links, whole=whole)
+        error = read_error(job, history["traceback"], now, links, whole=whole)
         relatives = read_relatives(job, request.user, whole=whole)
         return {
             "subtitle": None,
@@ -145,11 +144,11 @@ class JobPage(JobLogs):
         }
 
 
-def _news(job: Job, error: JobError | None) -> str:
+def _news(job: Job, error: dict[str, Any] | None) -> str:
     """Return what is read out once it changes, and so tells no time: which job is in which status, and why."""
     status = _("stopping") if is_stopping(job) else job.status
     said = _("%(job)s: %(status)s.") % {"job": job.name, "status": status}
-    why = error.title if error is not None and not error.is_earlier else ""
+    why = error["title"] if error is not None and not error["is_earlier"] else ""
     return f"{said} {why}".strip()
 
 
@@ -479,28 +478,11 @@ class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, 
 # What a job's page begins with when the job failed: the error, what happens next, and where to go from here.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobError:
-    """The error of a job for its page. ``place``, ``code`` and ``traceback`` are empty for who may not see them.
-
-    ``is_earlier`` says that it is the error of an attempt before the present one.
-    """
-
-    title: str
-    text: Any
-    place: str
-    code: str
-    traceback: Any
-    next_code: str
-    next_words: str
-    group_url: str
-    is_earlier: bool
-
-
-def read_error(job: Job, traceback: str, now: dt.datetime, links: Links, *, whole: bool) -> JobError | None:
+def read_error(job: Job, traceback: str, now: dt.datetime, links: Links, *, whole: bool) -> dict[str, Any] | None:
     """Return the error of a job; None where it has none, or none that matters any more.
 
-    ``traceback`` is that of the newest error, empty for who may not see it.
+    ``traceback`` is that of the newest error, empty for who may not see it; then its place and code are not told.
+    ``is_earlier`` says that it is the error of an attempt before the present one.
     """
     is_failed = job.status in WITH_ERRORS
     if job.status == Status.COMPLETED or not (is_failed or job.error_message):
@@ -508,17 +490,17 @@ def read_error(job: Job, traceback: str, now: dt.datetime, links: Links, *, whol
     raised = raised_error(traceback)
     title, text = _told(job, raised)
     next_code, next_words = next_of(job, now) if is_failed else ("", "")
-    return JobError(
-        title=title,
-        text=block(text, whole=whole) if text else "",
-        place=raised.place,
-        code=raised.source,
-        traceback=block(traceback, whole=whole) if traceback else "",
-        next_code=next_code,
-        next_words=next_words,
-        group_url=links.failure_group(job.job_type_id, job.error_fingerprint) if is_failed else "",
-        is_earlier=not is_failed and job.status != Status.CANCELED,
-    )
+    return {
+        "title": title,
+        "text": block(text, whole=whole) if text else "",
+        "place": raised.place,
+        "code": raised.source,
+        "traceback": block(traceback, whole=whole) if traceback else "",
+        "next_code": next_code,
+        "next_words": next_words,
+        "group_url": links.failure_group(job.job_type_id, job.error_fingerprint) if is_failed else "",
+        "is_earlier": not is_failed and job.status != Status.CANCELED,
+    }
 
 
 def _told(job: Job, raised: RaisedError) -> tuple[str, str]:
@@ -561,86 +543,32 @@ ALL_STEPS: Final = 500
 SHORT: Final = 80
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownStep:
-    """One step that is done. ``folded`` is the result where it is too long for ``result``, which has its beginning."""
+def read_work(job: Job, names: Names, *, whole: bool, results: bool) -> dict[str, Any]:
+    """Return what a job's handler has stored: the latest steps, the last one first, and the checkpoint.
 
-    position: int
-    name: Any
-    attempt: int
-    moment: Any
-    took: str
-    result: Any
-    folded: Any
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedCheckpoint:
-    """What the next attempt will find."""
-
-    attempt: int
-    moment: Any
-    data: Any
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """The latest steps, the last one first, and the checkpoint.
-
-    ``count`` is how many steps there are, ``is_counted_out`` if it is a bound.
-    """
-
-    steps: list[ShownStep]
-    count: int
-    is_counted_out: bool
-    checkpoint: SavedCheckpoint | None
-
-    @property
-    def is_short(self) -> bool:
-        """Return whether the steps take little room."""
-        return self.count <= FEW
-
-    @property
-    def is_cut(self) -> bool:
-        """Return whether there are more steps than are shown."""
-        return self.count > len(self.steps)
-
-
-def read_work(job: Job, names: Names, *, whole: bool, results: bool) -> Work:
-    """Return what a job's handler has stored, read in two statements, and one more where the steps are many.
-
-    What lies under the keys ``names`` is masked. Without ``results``, neither results nor checkpoint are told.
+    It is read in two statements, and one more where the steps are many. What lies under the keys ``names`` is masked.
+    Without ``results``, neither results nor checkpoint are told.
     """
     limit = ALL_STEPS if whole else MAX_STEPS
     rows = JobStep.primary.filter(job_id=job.pk)
-    found = list((rows if results else rows.defer("result")).order_by("-position")[: limit + 1])
+    found: list[Any] = list((rows if results else rows.defer("result")).order_by("-position")[: limit + 1])
     count, is_counted_out = (len(found), False) if len(found) <= limit else capped_count(rows)
-    saved = JobCheckpoint.primary.filter(pk=job.pk).first()
-    return Work(
-        steps=[_step(row, names, results) for row in found[:limit]],
-        count=count,
-        is_counted_out=is_counted_out,
-        checkpoint=_checkpoint(saved, names, whole) if saved is not None and results else None,
-    )
-
-
-def _step(row: JobStep, names: Names, results: bool) -> ShownStep:
-    text = json.dumps(masked(row.result, names), ensure_ascii=False) if results else ""
-    return ShownStep(
-        position=row.position,
-        name=line(title_of(row.name, row.digest)),
-        attempt=row.attempt,
-        moment=moment(row.done_at),
-        took=brief_duration(row.seconds),
-        result=line(text, SHORT),
-        folded=as_json(row.result, names) if len(text) > SHORT else "",
-    )
-
-
-def _checkpoint(saved: JobCheckpoint, names: Names, whole: bool) -> SavedCheckpoint:
-    return SavedCheckpoint(
-        attempt=saved.attempt, moment=moment(saved.saved_at), data=as_json(saved.data, names, whole=whole)
-    )
+    steps = found[:limit]
+    for step in steps:
+        text = json.dumps(masked(step.result, names), ensure_ascii=False) if results else ""
+        step.title, step.shown_result = title_of(step.name, step.digest), line(text, SHORT)
+        step.folded = as_json(step.result, names) if len(text) > SHORT else ""
+    saved: Any = JobCheckpoint.primary.filter(pk=job.pk).first() if results else None
+    if saved is not None:
+        saved.shown_data = as_json(saved.data, names, whole=whole)
+    return {
+        "steps": steps,
+        "count": count,
+        "is_counted_out": is_counted_out,
+        "is_cut": count > len(steps),
+        "is_short": count <= FEW,
+        "checkpoint": saved,
+    }
 
 
 # The schedule that submitted a job, as its metadata say.
@@ -700,17 +628,6 @@ _COLUMNS: Final = ("pk", "job_type_id", "status", "created_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relative:
-    """A related job in one line."""
-
-    pk: int
-    name: str
-    job_type: str
-    badge: Any
-    node: Node
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Relatives:
     """The first of a job's parents or children, or the newest of those that it submitted.
 
@@ -719,7 +636,7 @@ class Relatives:
 
     key: str
     title: str
-    jobs: list[Relative]
+    jobs: list[Node]
     count: int
     is_counted_out: bool
 
@@ -736,7 +653,7 @@ class Relatives:
     @property
     def goes_on(self) -> bool:
         """Return whether one of those that are shown may still change by itself."""
-        return any(job.node.status in UNFINISHED for job in self.jobs)
+        return any(job.status in UNFINISHED for job in self.jobs)
 
 
 def read_relatives(job: Job, user: Any, *, whole: bool) -> list[Relatives]:
@@ -750,7 +667,7 @@ def read_relatives(job: Job, user: Any, *, whole: bool) -> list[Relatives]:
     children = _keys(links.filter(parent_id=job.pk).order_by("parent_id", "child_id"), "child_id", whole)
     # Not by a join: a planner without statistics may walk all jobs for the first few in their order.
     pks = [*parents.pks, *children.pks]
-    rows = {row.node.pk: row for row in _rows(Job.primary.filter(pk__in=pks).order_by().values_list(*_COLUMNS))}
+    rows = {row[0]: Node(*row) for row in Job.primary.filter(pk__in=pks).order_by().values_list(*_COLUMNS)}
     return [
         _found("parents", _("Waits for"), parents, rows),
         _found("children", _("Others that wait for it"), children, rows),
@@ -772,7 +689,7 @@ def _keys(links: QuerySet[JobDependency], column: str, whole: bool) -> _Keys:
     return _Keys(pks[:limit], *((len(pks), False) if len(pks) <= limit else capped_count(links)))
 
 
-def _found(key: str, title: str, keys: _Keys, rows: dict[int, Relative]) -> Relatives:
+def _found(key: str, title: str, keys: _Keys, rows: dict[int, Node]) -> Relatives:
     """Return relatives; one whose row is gone, of which a link is left for a moment, is not among them."""
     jobs = [rows[pk] for pk in keys.pks if pk in rows]
     count = keys.number - (len(keys.pks) - len(jobs))
@@ -786,23 +703,10 @@ def _submitted(job: Job, user: Any, whole: bool) -> Relatives:
     return Relatives(
         key="submitted",
         title=_("Submitted by its handler"),
-        jobs=_rows(shown),
+        jobs=[Node(*row) for row in shown],
         count=min(len(found), LOOKED_AT),
         is_counted_out=len(found) > LOOKED_AT,
     )
-
-
-def _rows(found: Iterable[tuple[int, str, str, dt.datetime]]) -> list[Relative]:
-    return [
-        Relative(
-            pk=pk,
-            name=format_job_id(pk, created_at.year),
-            job_type=kind,
-            badge=badge(status),
-            node=Node(pk, kind, status, created_at),
-        )
-        for pk, kind, status, created_at in found
-    ]
 
 
 def draw_family(job: Job, parents: Relatives, children: Relatives, links: Links) -> SafeString | str:
@@ -811,7 +715,7 @@ def draw_family(job: Job, parents: Relatives, children: Relatives, links: Links)
     if not before and not after:
         return ""
     own = Node(job.pk, job.job_type_id, job.status, job.created_at)
-    nodes = {node.pk: node for node in (*(item.node for item in before), own, *(item.node for item in after))}
+    nodes = {node.pk: node for node in (*before, own, *after)}
     lines = [(item.pk, job.pk) for item in before] + [(job.pk, item.pk) for item in after]
 
     def address_of(box: Box) -> str:

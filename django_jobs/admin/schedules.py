@@ -729,47 +729,14 @@ ALL_ROWS: Final = 1_100
 NEXT: Final = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Firing:
-    """One firing in one line of the history."""
-
-    due: SafeString | str
-    fired: SafeString | str
-    outcome: SafeString
-    jobs: SafeString
-    submitted: int
-    skipped: int
-    note: SafeString | str
-    actor: SafeString | str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FiringHistory:
-    """The newest firings of a schedule. With ``is_cut`` there are more."""
-
-    firings: list[Firing]
-    is_cut: bool
-
-
-def read_history(schedule: Any, *, whole: bool) -> FiringHistory:
-    """Return the newest firings, read in two statements."""
+def read_history(schedule: Any, *, whole: bool) -> dict[str, Any]:
+    """Return the newest firings, each with its outcome and its jobs as they are shown, read in two statements."""
     limit = ALL_ROWS if whole else ROWS
-    rows = list(ScheduleFiring.primary.filter(schedule_id=schedule.pk).order_by("-pk")[: limit + 1])
+    rows: list[Any] = list(ScheduleFiring.primary.filter(schedule_id=schedule.pk).order_by("-pk")[: limit + 1])
     names = job_names(rows[:limit])
-    found = [
-        Firing(
-            due=moment(row.due_at),
-            fired=ago(row.fired_at),
-            outcome=outcome_badge(row),
-            jobs=job_link(schedule.pages, row, names.get(row.job_id)),
-            submitted=row.submitted,
-            skipped=row.skipped,
-            note=line(row.note, 300) if row.note else "",
-            actor=line(row.actor, 60) if row.actor else _("the scheduler"),
-        )
-        for row in rows[:limit]
-    ]
-    return FiringHistory(firings=found, is_cut=len(rows) > limit)
+    for row in rows[:limit]:
+        row.badge, row.jobs = outcome_badge(row), job_link(schedule.pages, row, names.get(row.job_id))
+    return {"firings": rows[:limit], "is_cut": len(rows) > limit}
 
 
 def next_of(schedule: Schedule, now: dt.datetime) -> dict[str, Any]:

@@ -245,9 +245,9 @@ def format_exact(value: float) -> str:
     return str(number_format(f"{value:.4f}".rstrip("0").rstrip("."), force_grouping=True))
 
 
-def format_percent(share: float, places: int = 1) -> str:
-    """Return a share (0 to 1) in percent, such as ``12.5 %``."""
-    return f"{format_number(100 * share, places)} %"
+def format_percent(share: float | None, places: int = 1) -> str:
+    """Return a share (0 to 1) in percent, such as ``12.5 %``; a dash for None."""
+    return NOTHING if share is None else f"{format_number(100 * share, places)} %"
 
 
 # Numbers of jobs that were counted up to a bound, and how people read them.
@@ -349,8 +349,10 @@ def typed_duration(seconds: int) -> str:
     return " ".join(f"{count} {sign}" for count, sign, _ in _counts(seconds) if count) or "0 s"
 
 
-def brief_duration(seconds: float) -> str:
-    """Return a measured time as exactly as people need it: ``240 ms``, ``3.4 s``, ``2 h 5 min``, ``12 h``."""
+def brief_duration(seconds: float | None) -> str:
+    """Return a measured time as exactly as people need it: ``240 ms``, ``3.4 s``, ``2 h 5 min``; a dash for None."""
+    if seconds is None:
+        return NOTHING
     seconds = max(0.0, seconds)
     if seconds < 1:
         # Translators: a very short time, in milliseconds.

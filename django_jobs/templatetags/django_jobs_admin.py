@@ -6,6 +6,7 @@ Django imports this library in projects that have no admin, too. So the tags imp
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from django import template
@@ -19,6 +20,22 @@ from django.utils.text import capfirst
 CELL: Final = re.compile(r'<t[dh]\b[^<>]* class="field-(\w+)')
 
 register = template.Library()
+
+
+def _written_by(name: str) -> Callable[..., Any]:
+    """Return a filter that writes a value as the function of this name in ``admin.writing`` does."""
+
+    def written(value: Any, argument: Any = None) -> Any:
+        from django_jobs.admin import writing
+
+        write = getattr(writing, name)
+        return write(value) if argument is None else write(value, argument)
+
+    return written
+
+
+for _name in ("actor", "ago", "badge", "brief_duration", "line", "moment"):
+    register.filter(_name, _written_by(_name))
 
 
 @register.inclusion_tag("admin/django_jobs/alerts/panel.html", takes_context=True)

@@ -41,11 +41,11 @@ def test_the_page_is_found_by_the_job_id(root: Client) -> None:
 def test_the_timeline_tells_every_change_with_actor_and_duration(root: Client) -> None:
     job = job_in("Failed")
     retry_job(job)
-    steps = root.get(url("job", "change", job.pk)).context["history"].steps
-    told = [(re.sub("<.*?>", "", step.badge), re.sub("<.*?>", "", step.actor)) for step in steps]
+    steps = root.get(url("job", "change", job.pk)).context["history"]["steps"]
+    told = [(step.to_status, step.actor) for step in steps]
     assert told[:4] == [("Pending", "system"), ("Queued", "system"), ("Running", "worker"), ("Failed", "worker")]
     assert told[4] == ("Pending", "system")
-    assert all(step.lasted for step in steps)
+    assert all(step.lasted > 0 for step in steps)
 
 
 def test_each_attempt_tells_worker_error_and_traceback(root: Client) -> None:
@@ -53,11 +53,11 @@ def test_each_attempt_tells_worker_error_and_traceback(root: Client) -> None:
     for number in range(2):
         end(raised(start(reread(job)), text=f"error {number}", traceback=f"trace {number}"))
         retry_job(job)
-    first, second, to_come = reversed(root.get(url("job", "change", job.pk)).context["history"].attempts)
-    assert (first.number, second.number, to_come.number) == (1, 2, 0)
-    assert "worker-1" in first.worker
-    assert "error 0" in first.error
-    assert "trace 1" in second.traceback
+    first, second, to_come = reversed(root.get(url("job", "change", job.pk)).context["history"]["attempts"])
+    assert (first["number"], second["number"], to_come["number"]) == (1, 2, 0)
+    assert "worker-1" in first["worker"]
+    assert "error 0" in first["error"]
+    assert "trace 1" in second["traceback"]
 
 
 def test_tracebacks_are_not_even_read_for_others(member: Client, mine: Organization) -> None:
@@ -77,8 +77,8 @@ def test_of_a_job_that_ended_before_it_ran_no_attempt_is_next(root: Client) -> N
 
 def test_a_running_attempt_is_told_too(root: Client) -> None:
     job, _ = running_job()
-    (attempt,) = root.get(url("job", "change", job.pk)).context["history"].attempts
-    assert "Running" in attempt.badge
+    (attempt,) = root.get(url("job", "change", job.pk)).context["history"]["attempts"]
+    assert "Running" in attempt["badge"]
     assert "<progress" in fact_on(page_of(root, job), "progress_now")
     assert fact_on(page_of(root, pending_job()), "progress_now") == ""
 
@@ -149,7 +149,7 @@ def test_long_histories_are_cut_and_shown_whole_on_request(root: Client, tuning:
     job = job_in("Completed")
     address = url("job", "change", job.pk)
     cut, whole = root.get(address).context["history"], root.get(address, {"all": "1"}).context["history"]
-    assert (len(cut.steps), cut.is_cut, len(whole.steps), whole.is_cut) == (2, True, 4, False)
+    assert (len(cut["steps"]), cut["is_cut"], len(whole["steps"]), whole["is_cut"]) == (2, True, 4, False)
 
 
 def test_what_observers_carry_is_no_part_of_the_metadata(root: Client) -> None:

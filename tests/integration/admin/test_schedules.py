@@ -255,7 +255,7 @@ def test_it_is_paused_resumed_and_fired_with_what_came_of_it(root: Client, kind:
     assert listed(root, state="on") == ["n"]
     assert notes() == [2, 2]
     shown = root.get(page(made))
-    assert [firing.submitted for firing in shown.context["history"].firings] == [0, 1]
+    assert [firing.submitted for firing in shown.context["history"]["firings"]] == [0, 1]
     assert job.name in shown.content.decode()
     assert ScheduleFiring.objects.latest("pk").note in shown.content.decode()
 
