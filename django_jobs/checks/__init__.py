@@ -1,64 +1,40 @@
 """System checks: they find what is wrong with the host's settings before it costs a job.
 
-Importing the package registers them. The broker's package has its own.
+Each is a row of a table, in the module of what it looks at. Importing the package registers them. The broker, and the
+backend of Django's tasks, have their own.
 """
 
 from __future__ import annotations
 
-from django_jobs.checks.handlers import (
-    check_declarations,
-    check_declared_pools,
-    check_declared_twice,
-    check_handler_logs,
-    check_handler_modules,
-)
-from django_jobs.checks.organizations import (
-    check_access_policy,
-    check_method_prefix,
-    check_organization_id_field,
-    check_page_apps,
-    check_policy_class,
-    check_swapped_late,
-    check_system_organization,
-    check_system_organization_exists,
-    check_throttle_rates,
-    check_websocket_origins,
-)
-from django_jobs.checks.settings import (
-    check_foreign_rq_jobs,
-    check_metrics,
-    check_numbers,
-    check_queues,
-    check_sensitive_parameters,
-    check_setting_names,
-)
-from django_jobs.checks.storage import check_alerts, check_database, check_output_storage, check_pools, check_time_zones
+from collections.abc import Sequence
+from typing import Any, Final
 
-__all__ = [
-    "check_access_policy",
-    "check_alerts",
-    "check_database",
-    "check_declarations",
-    "check_declared_pools",
-    "check_declared_twice",
-    "check_foreign_rq_jobs",
-    "check_handler_logs",
-    "check_handler_modules",
-    "check_method_prefix",
-    "check_metrics",
-    "check_numbers",
-    "check_organization_id_field",
-    "check_output_storage",
-    "check_page_apps",
-    "check_policy_class",
-    "check_pools",
-    "check_queues",
-    "check_sensitive_parameters",
-    "check_setting_names",
-    "check_swapped_late",
-    "check_system_organization",
-    "check_system_organization_exists",
-    "check_throttle_rates",
-    "check_time_zones",
-    "check_websocket_origins",
-]
+from django.core.checks import CheckMessage, Tags, register
+
+from django_jobs.checks import handlers, installation, settings
+from django_jobs.checks.rows import Row
+from django_jobs.engine.store import database
+
+ROWS: Final[Sequence[Row]] = (*settings.ROWS, *handlers.ROWS, *installation.ROWS)
+
+
+def _messages(tag: str) -> list[CheckMessage]:
+    return [message for row in ROWS if row.tag == tag for message in row.messages()]
+
+
+@register("django_jobs")
+def check_project(**kwargs: Any) -> list[CheckMessage]:
+    """Tell what is wrong with settings and code."""
+    return _messages("")
+
+
+@register("django_jobs", Tags.security)
+def check_security(**kwargs: Any) -> list[CheckMessage]:
+    """Tell what lets people read what they may not."""
+    return _messages(Tags.security)
+
+
+@register("django_jobs", Tags.database)
+def check_database(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Tell what is wrong with the database of jobs, where Django may ask it."""
+    return _messages(Tags.database) if database.alias() in (databases or []) else []

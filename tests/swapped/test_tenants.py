@@ -23,6 +23,7 @@ from django_jobs.models import Job, Membership, Organization, OrganizationActivi
 from django_jobs.testing import run_jobs
 from tests.support import tasks, verbs
 from tests.support.brokers import WORKER, MemoryBroker, end, raised, reread, returned
+from tests.support.checks import checked
 from tests.support.commands import call
 from tests.support.factories import make_job_type, make_user
 from tests.support.tuning import forget_everything
@@ -92,7 +93,7 @@ def test_the_migrations_are_complete() -> None:
 
 
 def test_the_checks_have_nothing_to_say() -> None:
-    assert [*verbs.check_access_policy(), *verbs.check_policy_class(), *verbs.check_organization_id_field()] == []
+    assert [*checked("E003"), *checked("E010", "E011", "W011"), *checked("E012")] == []
 
 
 def test_membership_stays_out_of_the_admin() -> None:
@@ -205,7 +206,7 @@ def test_a_tenant_is_erased_by_its_id_while_it_lives_and_afterwards(
 
 
 def test_the_tables_are_those_of_this_model() -> None:
-    assert verbs.check_swapped_late(databases=["default"]) == []
+    assert checked("E019") == []
 
 
 def test_a_handler_gets_its_tenant_by_the_key(tenant: Any, job: Job, broker: MemoryBroker) -> None:
@@ -232,9 +233,9 @@ def test_the_system_organization_is_a_row_that_the_host_makes(settings: Any) -> 
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "system"}
     with pytest.raises(InvalidSubmission, match="SYSTEM_ORGANIZATION"):
         submit_job(make_job_type(), None)
-    assert [message.id for message in verbs.check_system_organization_exists(["default"])] == ["django_jobs.W042"]
+    assert [message.id for message in checked("W042")] == ["django_jobs.W042"]
     system = make_tenant("system")
-    assert verbs.check_system_organization_exists(["default"]) == []
+    assert checked("W042") == []
     job = submit_job(make_job_type(), None)
     with pytest.raises(JobNotFound):
         get_job_status(job, user=make_seat(system, is_manager=True))
@@ -251,7 +252,7 @@ def test_no_migrate_is_refused_for_want_of_the_system_organization(
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "system"}
     call_command("check", databases=["default"])
     monkeypatch.setattr(Tenant._meta, "db_table", "not_migrated_yet")
-    assert verbs.check_system_organization_exists(["default"]) == []
+    assert checked("W042") == []
 
 
 def test_tasks_belong_to_the_tenant_that_is_named_and_inside_a_job_to_the_jobs_own(tenant: Any) -> None:
@@ -275,5 +276,5 @@ def test_the_system_organization_may_be_spelled_as_its_field_reads_it(settings: 
 def test_an_id_that_its_field_cannot_hold_is_an_error(settings: Any) -> None:
     own = {"ORGANIZATION_ID_FIELD": Tenant._meta.pk.name, "SYSTEM_ORGANIZATION": "system"}
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **own}
-    assert [message.id for message in verbs.check_system_organization()] == ["django_jobs.E041"]
-    assert verbs.check_system_organization_exists(["default"]) == []
+    assert [message.id for message in checked("E041")] == ["django_jobs.E041"]
+    assert checked("W042") == []

@@ -152,16 +152,7 @@ if TYPE_CHECKING:
     from django_jobs.health.lookouts import LookoutsOnDemand
 
     # Checks
-    from django_jobs.checks.storage import check_alerts
-    from django_jobs.checks.storage import check_database
-    from django_jobs.checks.handlers import check_declared_schedules
-    from django_jobs.checks.handlers import check_schedule_names
-    from django_jobs.checks.organizations import check_access_policy
-    from django_jobs.checks.organizations import check_organization_id_field
-    from django_jobs.checks.organizations import check_policy_class
-    from django_jobs.checks.organizations import check_swapped_late
-    from django_jobs.checks.organizations import check_system_organization
-    from django_jobs.checks.organizations import check_system_organization_exists
+    from django_jobs.checks import ROWS as CHECKS
 
     # Django's tasks
     from django_jobs.tasks.results import tell as tell_task_signals

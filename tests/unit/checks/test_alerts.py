@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import verbs
+from tests.support.checks import checked
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from tests.support import verbs
 )
 def test_rules_and_thresholds_that_make_sense_are_fine(settings: Any, value: Any) -> None:
     settings.DJANGO_JOBS = {"ALERTS": value}
-    assert verbs.check_alerts() == []
+    assert checked("E025") == []
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,6 @@ def test_rules_and_thresholds_that_make_sense_are_fine(settings: Any, value: Any
 )
 def test_what_makes_no_sense_is_told(settings: Any, value: Any, words: str) -> None:
     settings.DJANGO_JOBS = {"ALERTS": value}
-    (message,) = verbs.check_alerts()
+    (message,) = checked("E025")
     assert message.id == "django_jobs.E025"
     assert words in message.msg

@@ -11,7 +11,7 @@ from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.viewsets import ViewSet
 
 from django_jobs.api.base import JobsView
-from django_jobs.checks import check_method_prefix, check_page_apps
+from tests.support.checks import checked
 
 
 class HostView(ViewSet):
@@ -41,7 +41,7 @@ class WrongUrls:
 
 
 def told() -> list[str]:
-    return [f"{message.id} {message.msg.split()[5]}" for message in check_page_apps()]
+    return [f"{message.id} {message.msg.split()[5]}" for message in checked("W031")]
 
 
 def test_with_the_apps_of_the_pages_all_is_fine(settings: Any) -> None:
@@ -78,7 +78,7 @@ def test_an_api_without_pages_needs_none_of_them(settings: Any, monkeypatch: pyt
 @pytest.mark.parametrize("prefix", ["dartwing.dartwing_core.api.jobs", "jobs", "shop-1/api", "aufträge"])
 def test_a_prefix_that_can_stand_in_an_address_is_fine(settings: Any, prefix: str) -> None:
     settings.DJANGO_JOBS = {"METHOD_PREFIX": prefix}
-    assert check_method_prefix() == []
+    assert checked("E030") == []
 
 
 WRONG: Final = [
@@ -106,5 +106,5 @@ def test_a_prefix_that_cannot_is_told(subtests: pytest.Subtests, settings: Any) 
     for value in WRONG:
         with subtests.test(value=value):
             settings.DJANGO_JOBS = {"METHOD_PREFIX": value}
-            (message,) = check_method_prefix()
+            (message,) = checked("E030")
             assert (message.id, repr(value) in message.msg) == ("django_jobs.E030", True)

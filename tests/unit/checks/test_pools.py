@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from django_jobs.checks import check_pools
 from tests.support import verbs
+from tests.support.checks import checked
 
 REDIS = {"URL": "redis://localhost:6379/0"}
 NAMES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
@@ -19,7 +19,7 @@ NAMES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
 )
 def test_pools_with_queues_of_their_own_are_fine(settings: Any, value: Any) -> None:
     settings.DJANGO_JOBS = {"POOLS": value}
-    assert check_pools() == []
+    assert checked("E023", "E024") == []
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_pools_with_queues_of_their_own_are_fine(settings: Any, value: Any) -> N
 )
 def test_what_is_no_pool_is_told(settings: Any, value: Any, words: str) -> None:
     settings.DJANGO_JOBS = {"POOLS": value}
-    (message,) = check_pools()
+    (message,) = checked("E023", "E024")
     assert message.id == "django_jobs.E023"
     assert words in message.msg
 
@@ -51,7 +51,7 @@ def test_what_is_no_pool_is_told(settings: Any, value: Any, words: str) -> None:
 @pytest.mark.parametrize("other", ["jobs-high", "jobs-cpu-low"])
 def test_two_pools_share_no_queue(settings: Any, other: str) -> None:
     settings.DJANGO_JOBS = {"POOLS": {"gpu": {"QUEUES": {"Low": other}}, "cpu": {}}}
-    (message,) = check_pools()
+    (message,) = checked("E023", "E024")
     assert message.id == "django_jobs.E024"
     assert other in message.msg
 

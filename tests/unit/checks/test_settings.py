@@ -8,22 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.core.checks import CheckMessage
+from django.core.checks import CheckMessage, run_checks
 from django.core.files.storage import Storage
 
-from django_jobs.checks import (
-    check_foreign_rq_jobs,
-    check_handler_logs,
-    check_numbers,
-    check_output_storage,
-    check_queues,
-    check_sensitive_parameters,
-    check_setting_names,
-    check_throttle_rates,
-    check_time_zones,
-    check_websocket_origins,
-)
 from tests.support import verbs
+from tests.support.checks import checked
 from tests.support.verbs import THROTTLE_RATES
 
 QUEUES = {"Critical": "a", "High": "b", "Normal": "c", "Low": "d"}
@@ -35,17 +24,17 @@ def ids(messages: list[CheckMessage]) -> list[str | None]:
 
 def test_known_settings_are_fine(settings: Any) -> None:
     settings.DJANGO_JOBS = {"MAX_RETRIES": 3, "ACCESS_POLICY": None}
-    assert check_setting_names() == []
+    assert checked("W001") == []
 
 
 def test_no_settings_are_fine(settings: Any) -> None:
     del settings.DJANGO_JOBS
-    assert check_setting_names() == []
+    assert checked("W001") == []
 
 
 def test_an_unknown_setting_is_reported_by_name(settings: Any) -> None:
     settings.DJANGO_JOBS = {"MAX_RETIRES": 3}
-    (message,) = check_setting_names()
+    (message,) = checked("W001")
     assert message.id == "django_jobs.W001"
     assert "MAX_RETIRES" in message.msg
 
@@ -53,12 +42,12 @@ def test_an_unknown_setting_is_reported_by_name(settings: Any) -> None:
 def test_four_configured_queues_are_fine(settings: Any) -> None:
     settings.DJANGO_JOBS = {"QUEUES": QUEUES}
     settings.RQ_QUEUES = {name: {} for name in "abcd"}
-    assert check_queues() == []
+    assert checked("E001", "E002") == []
 
 
 def test_a_priority_without_a_queue_is_an_error(settings: Any) -> None:
     settings.DJANGO_JOBS = {"QUEUES": {"Critical": "a"}}
-    (message,) = check_queues()
+    (message,) = checked("E001", "E002")
     assert message.id == "django_jobs.E001"
     assert "Low, Normal, High" in message.msg
 
@@ -67,7 +56,7 @@ def test_a_priority_without_a_queue_is_an_error(settings: Any) -> None:
 def test_a_queue_whose_name_is_none_is_an_error(settings: Any, name: Any) -> None:
     settings.DJANGO_JOBS = {"QUEUES": {**QUEUES, "Low": name}}
     settings.RQ_QUEUES = {name: {} for name in "abcd"}
-    (message,) = check_queues()
+    (message,) = checked("E001", "E002")
     assert (message.id, "DJANGO_JOBS['QUEUES']" in message.msg, "Low" in message.msg) == (
         "django_jobs.E001",
         True,
@@ -79,17 +68,17 @@ def test_a_queue_whose_name_is_none_is_an_error(settings: Any, name: Any) -> Non
 def test_a_queue_that_rq_does_not_know_is_an_error(settings: Any) -> None:
     settings.DJANGO_JOBS = {"QUEUES": QUEUES}
     settings.RQ_QUEUES = {name: {} for name in "abc"}
-    assert ids(check_queues()) == ["django_jobs.E002"]
+    assert ids(checked("E001", "E002")) == ["django_jobs.E002"]
 
 
 @pytest.mark.parametrize("value", [None, "redis://:secret@localhost"])
 def test_a_queue_for_which_rq_has_no_dict_is_an_error(settings: Any, value: Any) -> None:
     settings.DJANGO_JOBS = {"QUEUES": QUEUES}
     settings.RQ_QUEUES = {"a": {}, "b": {}, "c": {}, "d": value}
-    (message,) = check_queues()
+    (message,) = checked("E001", "E002")
     assert (message.id, "RQ_QUEUES['d']" in message.msg, "secret" in str(message)) == ("django_jobs.E002", True, False)
     settings.RQ_QUEUES = value
-    assert ids(check_queues()) == ["django_jobs.E002"] * 4
+    assert ids(checked("E001", "E002")) == ["django_jobs.E002"] * 4
 
 
 @pytest.mark.parametrize(
@@ -108,7 +97,7 @@ def test_mysql_alone_is_refused(
     monkeypatch.setattr("django_jobs.engine.store.base_jobs.Store.hides_changes", lambda _: False)
     monkeypatch.setattr("django_jobs.engine.store.mariadb.MariaDBStore.hides_changes", lambda _: False)
     monkeypatch.setattr("django.db.connections", connections)
-    assert ids(verbs.check_database(databases=["default"])) == expected
+    assert ids(checked("E004", "E020", "E015")) == expected
 
 
 @pytest.mark.parametrize(
@@ -119,19 +108,19 @@ def test_a_database_that_keeps_local_times_is_an_error(
 ) -> None:
     connections = {"default": SimpleNamespace(vendor="postgresql", settings_dict={"TIME_ZONE": zone})}
     monkeypatch.setattr("django.db.connections", connections)
-    assert ids(verbs.check_database(databases=["default"])) == expected
+    assert ids(checked("E004", "E020", "E015")) == expected
 
 
 def test_a_database_that_is_not_checked_is_not_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django.db.connections", {})
-    assert verbs.check_database(databases=None) == []
+    assert run_checks(tags=["django_jobs"], databases=[]) == []
 
 
 def with_storage(settings: Any, backend: str, **options: Any) -> list[str | None]:
     """What the check says when this storage holds the files of jobs."""
     settings.STORAGES = {**settings.STORAGES, "private": {"BACKEND": backend, "OPTIONS": options}}
     settings.DJANGO_JOBS = {"OUTPUT_STORAGE": "private"}
-    return ids(check_output_storage())
+    return ids(checked("E013", "W010"))
 
 
 FILES = "django.core.files.storage.FileSystemStorage"
@@ -178,7 +167,7 @@ def test_a_bucket_that_is_open_is_reported(settings: Any, options: dict[str, Any
 
 def test_a_storage_that_is_not_there_is_an_error(settings: Any) -> None:
     settings.DJANGO_JOBS = {"OUTPUT_STORAGE": "elsewhere"}
-    assert ids(check_output_storage()) == ["django_jobs.E013"]
+    assert ids(checked("E013", "W010")) == ["django_jobs.E013"]
 
 
 def test_a_number_that_is_none_is_told(subtests: pytest.Subtests, settings: Any) -> None:
@@ -187,40 +176,40 @@ def test_a_number_that_is_none_is_told(subtests: pytest.Subtests, settings: Any)
         for value in value_cases:
             with subtests.test(name=name, value=value):
                 settings.DJANGO_JOBS = {name: value}
-                (message,) = check_numbers()
+                (message,) = checked("E014")
                 assert message.id == "django_jobs.E014"
                 assert name in message.msg
 
 
 def test_a_lease_of_no_seconds_is_told(settings: Any) -> None:
     settings.DJANGO_JOBS = {"LEASE_SECONDS": 0}
-    assert ids(check_numbers()) == ["django_jobs.E014"]
+    assert ids(checked("E014")) == ["django_jobs.E014"]
 
 
 def test_more_days_than_the_calendar_has_are_told(settings: Any) -> None:
     settings.DJANGO_JOBS = {"RETENTION_DAYS": 1_000_000}
-    (message,) = check_numbers()
+    (message,) = checked("E014")
     assert all(part in message.msg for part in ("DJANGO_JOBS['RETENTION_DAYS']", "365000", "1000000"))
 
 
 def test_a_grace_may_be_endless(settings: Any) -> None:
     settings.DJANGO_JOBS = {"CANCEL_GRACE_SECONDS": math.inf, "RETENTION_DAYS": 365_000}
-    assert check_numbers() == []
+    assert checked("E014") == []
 
 
 def test_the_defaults_are_fine(settings: Any) -> None:
     settings.DJANGO_JOBS = {"MAX_BACKLOG_PER_ORGANIZATION": 0, "SCHEDULER_INTERVAL": 0.5}
-    assert check_numbers() == []
+    assert checked("E014") == []
 
 
 def test_naive_times_are_refused(settings: Any) -> None:
     settings.USE_TZ = False
-    assert ids(check_time_zones()) == ["django_jobs.E008"]
+    assert ids(checked("E008")) == ["django_jobs.E008"]
 
 
 def test_aware_times_are_fine(settings: Any) -> None:
     settings.USE_TZ = True
-    assert check_time_zones() == []
+    assert checked("E008") == []
 
 
 def test_a_throttle_rate_that_is_none_is_told(subtests: pytest.Subtests, settings: Any) -> None:
@@ -228,17 +217,17 @@ def test_a_throttle_rate_that_is_none_is_told(subtests: pytest.Subtests, setting
     for rates in cases:
         with subtests.test(rates=rates):
             settings.DJANGO_JOBS = {"THROTTLE_RATES": rates}
-            assert ids(check_throttle_rates()) == ["django_jobs.E016"]
+            assert ids(checked("E016")) == ["django_jobs.E016"]
 
 
 def test_throttle_rates_of_the_rest_frameworks_form_are_fine(settings: Any) -> None:
     settings.DJANGO_JOBS = {"THROTTLE_RATES": {"submit": "100/min", "list": None, "metrics": "5/s"}}
-    assert check_throttle_rates() == []
+    assert checked("E016") == []
 
 
 def test_each_throttle_that_there_is_may_be_set(settings: Any) -> None:
     settings.DJANGO_JOBS = {"THROTTLE_RATES": dict.fromkeys(THROTTLE_RATES, "1/min")}
-    assert check_throttle_rates() == []
+    assert checked("E016") == []
 
 
 def test_what_is_no_origin_is_told(subtests: pytest.Subtests, settings: Any) -> None:
@@ -246,25 +235,25 @@ def test_what_is_no_origin_is_told(subtests: pytest.Subtests, settings: Any) -> 
     for origins in cases:
         with subtests.test(origins=origins):
             settings.DJANGO_JOBS = {"WEBSOCKET_ORIGINS": origins}
-            assert ids(check_websocket_origins()) == ["django_jobs.E017"]
+            assert ids(checked("E017")) == ["django_jobs.E017"]
 
 
 def test_whole_origins_are_fine(settings: Any) -> None:
     settings.DJANGO_JOBS = {
         "WEBSOCKET_ORIGINS": ("https://app.example.com", "https://*.example.com", "http://[::1]:8000")
     }
-    assert check_websocket_origins() == []
+    assert checked("E017") == []
 
 
 @pytest.mark.parametrize("value", ["set_aside", "run"])
 def test_what_becomes_of_foreign_entries_is_said_in_one_of_two_words(settings: Any, value: str) -> None:
     settings.DJANGO_JOBS = {"FOREIGN_RQ_JOBS": value}
-    assert check_foreign_rq_jobs() == []
+    assert checked("E018") == []
 
 
 def test_one_text_of_sensitive_parameters_is_an_error(settings: Any) -> None:
     settings.DJANGO_JOBS = {"SENSITIVE_PARAMETERS": "password"}
-    (message,) = check_sensitive_parameters()
+    (message,) = checked("E021")
     assert message.id == "django_jobs.E021"
     assert message.hint is not None
     assert '("password",)' in message.hint
@@ -275,7 +264,7 @@ def test_names_of_sensitive_parameters_are_fine(subtests: pytest.Subtests, setti
     for value in cases:
         with subtests.test(value=value):
             settings.DJANGO_JOBS = {"SENSITIVE_PARAMETERS": value}
-            assert check_sensitive_parameters() == []
+            assert checked("E021") == []
 
 
 def test_any_other_word_is_an_error(subtests: pytest.Subtests, settings: Any) -> None:
@@ -283,7 +272,7 @@ def test_any_other_word_is_an_error(subtests: pytest.Subtests, settings: Any) ->
     for value in cases:
         with subtests.test(value=value):
             settings.DJANGO_JOBS = {"FOREIGN_RQ_JOBS": value}
-            (message,) = check_foreign_rq_jobs()
+            (message,) = checked("E018")
             assert message.id == "django_jobs.E018"
 
 
@@ -300,7 +289,7 @@ def test_any_other_word_is_an_error(subtests: pytest.Subtests, settings: Any) ->
 )
 def test_wrong_handler_logs_are_reported(settings: Any, value: Any, words: str) -> None:
     settings.DJANGO_JOBS = {"HANDLER_LOGS": value}
-    (message,) = check_handler_logs()
+    (message,) = checked("E028", "W029")
     assert message.id == "django_jobs.E028"
     assert words in message.msg
 
@@ -309,7 +298,7 @@ def test_wrong_handler_logs_are_reported(settings: Any, value: Any, words: str) 
 def test_right_handler_logs_are_fine(settings: Any, monkeypatch: pytest.MonkeyPatch, value: Any) -> None:
     monkeypatch.setattr("logging.root.level", 20)
     settings.DJANGO_JOBS = {"HANDLER_LOGS": value}
-    assert check_handler_logs() == []
+    assert checked("E028", "W029") == []
 
 
 def test_lines_that_the_hosts_logging_lets_not_through_are_warned_of(
@@ -317,4 +306,4 @@ def test_lines_that_the_hosts_logging_lets_not_through_are_warned_of(
 ) -> None:
     monkeypatch.setattr("logging.root.level", 30)
     settings.DJANGO_JOBS = {"HANDLER_LOGS": {"level": "INFO"}}
-    assert ids(check_handler_logs()) == ["django_jobs.W029"]
+    assert ids(checked("E028", "W029")) == ["django_jobs.W029"]

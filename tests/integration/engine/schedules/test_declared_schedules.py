@@ -10,6 +10,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -18,6 +19,7 @@ from django_jobs import every, job_handler, schedule_job
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import JobType, Schedule
 from tests.support import handlers, verbs
+from tests.support.checks import checked
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.refusals import refused
 
@@ -121,8 +123,8 @@ def test_a_declared_name_that_a_persons_has_is_an_error_of_check_and_sync() -> N
     root = make_system_admin("root")
     persons = schedule_job("bake", "bake", every=60, user=root)
     declare(["0 2 * * *", "0 3 * * *"])
-    assert verbs.check_schedule_names() == []  # who checks no database is told nothing of it
-    [found] = verbs.check_schedule_names(databases=["default"])
+    assert run_checks(tags=["django_jobs"], databases=[]) == []  # a check without a database tells nothing of it
+    [found] = checked("E046")
     assert found.id == "django_jobs.E046"
     for told in ("'bake'", verbs.declared_handlers()[0].place, "root", str(persons.pk)):
         assert told in found.msg
@@ -134,14 +136,14 @@ def test_a_declared_name_that_a_persons_has_is_an_error_of_check_and_sync() -> N
     assert Schedule.objects.get(name="bake-2").cron == "0 3 * * *"
     verbs.change_schedule(persons, {"name": "mine"}, user=root)
     assert synced(["0 2 * * *", "0 3 * * *"])["bake"].cron == "0 2 * * *"
-    assert verbs.check_schedule_names(databases=["default"]) == []
+    assert checked("E046") == []
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="Elsewhere these are two names.")
 def test_a_declared_name_that_is_equal_to_a_persons_is_an_error_too() -> None:
     schedule_job("Bake", "bake", every=60, user=make_system_admin("root"))
     assert list(synced("0 2 * * *")) == ["Bake"]
-    [found] = verbs.check_schedule_names(databases=["default"])
+    [found] = checked("E046")
     assert "'Bake'" in found.msg
 
 
@@ -168,7 +170,7 @@ def test_a_wrong_declaration_is_found_by_the_checks_and_refused_by_migrate(
     schedule: Any, code: str, named: str
 ) -> None:
     declare(schedule)
-    [found] = verbs.check_declared_schedules()
+    [found] = checked("E022")
     assert (found.msg.code, named in found.msg) == (code, True)  # type: ignore[attr-defined]
     assert found.id == "django_jobs.E022"
     with pytest.raises(ImproperlyConfigured, match=re.escape(named)):

@@ -12,9 +12,9 @@ import pytest
 from rest_framework import serializers
 
 from django_jobs import job_handler
-from django_jobs.checks import check_declarations, check_declared_pools, check_declared_twice, check_handler_modules
 from django_jobs.engine.job_types import types
 from tests.support import handlers, verbs
+from tests.support.checks import checked
 from tests.unit.test_face import python
 
 
@@ -108,7 +108,7 @@ def test_an_unknown_type_has_no_declaration() -> None:
 
 def test_a_good_declaration_is_no_problem() -> None:
     job_handler("bake", parameters=Order, default_priority="critical", rate_limit=None)(handlers.do_nothing)
-    assert check_declarations() == check_declared_twice() == []
+    assert checked("E007") == checked("E006") == []
 
 
 def test_limits_are_declared_as_they_are() -> None:
@@ -126,16 +126,16 @@ def test_limits_are_declared_as_they_are() -> None:
         "retention_days": 365,
     }
     job_handler("bake", parameters=Order, **limits)(handlers.do_nothing)
-    assert check_declarations() == check_declared_pools() == []
+    assert checked("E007") == checked("W026") == []
 
 
 def test_a_pool_that_the_settings_lack_is_a_warning_since_other_types_go_on(settings: Any) -> None:
     job_handler("bake", pool="ovens")(handlers.do_nothing)
-    (message,) = check_declared_pools()
-    assert (message.id, check_declarations()) == ("django_jobs.W026", [])
+    (message,) = checked("W026")
+    assert (message.id, checked("E007")) == ("django_jobs.W026", [])
     assert (said(message), "'ovens'" in message.msg) == (("pool", "unknown_pool"), True)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"ovens": {}}}
-    assert check_declared_pools() == []
+    assert checked("W026") == []
 
 
 def said(message: Any) -> tuple[str, str]:
@@ -172,7 +172,7 @@ def said(message: Any) -> tuple[str, str]:
 )
 def test_a_wrong_value_is_an_error_that_names_the_field(fields: Any, field: str, code: str) -> None:
     job_handler("bake", **fields)(handlers.do_nothing)
-    (message,) = check_declarations()
+    (message,) = checked("E007")
     assert message.id == "django_jobs.E007"
     assert said(message) == (field, code)
     assert "tests.support.handlers.do_nothing" in message.msg
@@ -181,7 +181,7 @@ def test_a_wrong_value_is_an_error_that_names_the_field(fields: Any, field: str,
 @pytest.mark.parametrize("name", ["", "1st", "über", "a b", "x" * 101])
 def test_a_wrong_name_is_an_error(name: str) -> None:
     job_handler(name)(handlers.do_nothing)
-    (message,) = check_declarations()
+    (message,) = checked("E007")
     assert said(message)[0] == "type_name"
 
 
@@ -190,20 +190,20 @@ def test_a_function_that_no_path_leads_to_is_an_error() -> None:
     def inner(context: Any) -> None:
         """Lies inside of another function."""
 
-    (message,) = check_declarations()
+    (message,) = checked("E007")
     assert "<locals>" in message.msg
 
 
 def test_a_function_outside_the_allowed_modules_is_an_error() -> None:
     job_handler("bake")(names)
-    (message,) = check_declarations()
+    (message,) = checked("E007")
     assert (message.id, message.msg.code) == ("django_jobs.E007", "handler_not_allowed")  # type: ignore[attr-defined]
 
 
 def test_two_functions_of_one_type_are_an_error_that_names_both() -> None:
     job_handler("bake")(handlers.do_nothing)
     job_handler("bake")(handlers.echo)
-    (message,) = check_declared_twice()
+    (message,) = checked("E006")
     assert message.id == "django_jobs.E006"
     assert ["handlers.do_nothing (" in message.msg, "handlers.echo (" in message.msg] == [True, True]
 
@@ -213,14 +213,14 @@ def test_the_same_function_declared_again_is_no_error() -> None:
     job_handler("bake", max_retries=1)(handlers.do_nothing)
     found = types.declaration_of("bake")
     assert found is not None
-    assert (check_declared_twice(), found.fields) == ([], {"max_retries": 1})
+    assert (checked("E006"), found.fields) == ([], {"max_retries": 1})
 
 
 def test_a_jobs_module_of_an_installed_app_is_found(bakery: Path) -> None:
     write_handler(bakery / "jobs.py", "bake")
     verbs.discover_handlers()
     assert names() == ["bake"]
-    assert check_declarations() == []
+    assert checked("E007") == []
 
 
 def test_the_modules_of_a_jobs_package_are_found_at_any_depth(bakery: Path) -> None:
@@ -231,7 +231,7 @@ def test_the_modules_of_a_jobs_package_are_found_at_any_depth(bakery: Path) -> N
     write_handler(bakery / "jobs" / "sweet" / "cake.py", "bake_cake")
     verbs.discover_handlers()
     assert names() == ["bake", "bake_bread", "bake_cake", "bake_sweet"]
-    assert check_declarations() == []
+    assert checked("E007") == []
 
 
 @pytest.mark.parametrize("name", ["tests.py", "test_bread.py", "conftest.py", "__main__.py"])
@@ -268,7 +268,7 @@ def test_a_list_of_handler_modules_is_fine(subtests: pytest.Subtests, settings: 
     for modules in cases:
         with subtests.test(modules=modules):
             settings.DJANGO_JOBS = {"HANDLER_MODULES": modules}
-            assert check_handler_modules() == []
+            assert checked("E005") == []
 
 
 def test_what_is_no_list_of_names_is_an_error(subtests: pytest.Subtests, settings: Any) -> None:
@@ -276,4 +276,4 @@ def test_what_is_no_list_of_names_is_an_error(subtests: pytest.Subtests, setting
     for modules in cases:
         with subtests.test(modules=modules):
             settings.DJANGO_JOBS = {"HANDLER_MODULES": modules}
-            assert [message.id for message in check_handler_modules()] == ["django_jobs.E005"]
+            assert [message.id for message in checked("E005")] == ["django_jobs.E005"]
