@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext_lazy
 from django.utils.translation import gettext as _
 
@@ -31,6 +32,8 @@ from django_jobs.admin.pages import (
     OwnPages,
     SeesJobs,
     clean_term,
+    done,
+    nothing_to_do,
     sentence,
     tenant,
     view,
@@ -82,13 +85,11 @@ from django_jobs.texts import comma, in_english, told
 class BatchAction:
     """A button. ``fits`` says of a batch with its status whether the action can succeed.
 
-    ``words`` stand on it, and ``yes`` on the button of the page that asks. ``code`` is that of the message afterwards.
+    ``words`` stand on it, and on the button of the page that asks. ``code`` is that of the message afterwards.
     """
 
     code: str
     words: Any
-    yes: Any
-    past: Any
     consequence: Any
     perform: Callable[..., Batch]
     fits: Callable[[Any], bool]
@@ -102,8 +103,6 @@ ACTIONS: Final = {
     "retry": BatchAction(
         code="retried",
         words=gettext_lazy("Retry failed"),
-        yes=gettext_lazy("Yes, retry failed"),
-        past=gettext_lazy("Retried: its failed jobs start over, with all their retries."),
         consequence=gettext_lazy(
             "Each of its failed jobs starts over with all its retries; error, result and times are cleared. "
             "What has completed is not run again. Once all have completed, what follows the batch is submitted."
@@ -116,8 +115,6 @@ ACTIONS: Final = {
     "follow-up": BatchAction(
         code="submitted",
         words=gettext_lazy("Submit what follows"),
-        yes=gettext_lazy("Yes, submit what follows"),
-        past=gettext_lazy("Submitted: what follows this batch."),
         consequence=gettext_lazy(
             "What should have followed this batch, and could not be submitted when it ended, is submitted now. "
             "Mend the cause first: it is told again if it is still there."
@@ -134,8 +131,6 @@ ACTIONS: Final = {
     "close": BatchAction(
         code="closed",
         words=pgettext_lazy("to end a batch", "Close"),
-        yes=gettext_lazy("Yes, close"),
-        past=gettext_lazy("Closed: it ends with the last of its jobs."),
         consequence=gettext_lazy(
             "It takes no more jobs, but for those that its own jobs add. When the last of them has ended, what "
             "follows the batch is submitted. It cannot be opened again."
@@ -147,8 +142,6 @@ ACTIONS: Final = {
     "cancel": BatchAction(
         code="canceled",
         words=gettext_lazy("Cancel"),
-        yes=gettext_lazy("Yes, cancel"),
-        past=gettext_lazy("Canceled: what waits of it ends, and what runs is asked to stop."),
         consequence=gettext_lazy(
             "Its waiting jobs end at once. Running ones are asked to stop and end within moments. It takes no "
             "more jobs, and cannot be retried as a whole afterwards."
@@ -188,9 +181,8 @@ class BatchActions(OwnPages):
 
     def _confirm(self, request: HttpRequest, batch: Any, act: BatchAction) -> HttpResponse:
         """Return the page that says what would happen."""
-        title = _("%(action)s: %(batch)s") % {"action": act.words, "batch": batch}
+        title = _("%(act)s: %(name)s?") % {"act": act.words, "name": batch}
         state = state_badge(batch.told.state)
-        nothing = "nothing_to_do", format_html(_("Nothing is to be done: it is {state} by now."), state=state)
         counts = [
             (format_number(count), badge(status))
             for status, count in batch.told.by_status.items()
@@ -202,10 +194,10 @@ class BatchActions(OwnPages):
             "confirm.html",
             title,
             title,
-            nothing=None if act.fits(batch) else nothing,
+            nothing=None if act.fits(batch) else nothing_to_do(state),
             consequences=[act.consequence, *([concerned] if counts else [])],
             counts=counts,
-            yes=act.yes,
+            yes=act.words,
             back_url=self.url_of("change", batch.pk),
         )
 
@@ -215,20 +207,15 @@ class BatchActions(OwnPages):
         except JobsError as refusal:
             self.message_user(request, told(refusal), messages.WARNING, extra_tags=refusal.code)
             return
-        self.remember(request, [changed], in_english(act.past))
+        self.remember(request, [changed], in_english(act.words))
         if act.concerns and changed.refused:
-            text = ngettext(
-                "%(count)s job is left as it is: the access policy refuses it.",
-                "%(count)s jobs are left as they are: the access policy refuses them.",
-                changed.refused,
-            )
-            text %= {"count": format_number(changed.refused)}
+            text = f"{capfirst(_('jobs that the access policy refused'))}: {format_number(changed.refused)}."
             self.message_user(request, text, messages.WARNING, extra_tags="refused_by_policy")
         if changed.fault and changed.completed_at is not None:
             text = _("Not submitted yet: %(reason)s") % {"reason": changed.fault}
             self.message_user(request, text, messages.WARNING, extra_tags="not_submitted")
         else:
-            self.message_user(request, act.past, extra_tags=act.code)
+            self.message_user(request, done(act.words, changed), extra_tags=act.code)
 
 
 # The read-only facts on a batch's page.

@@ -34,9 +34,10 @@ from django_jobs.admin.pages import (
     Switch,
     SystemAdminWrites,
     is_system_admin,
+    nothing_to_do,
     view,
 )
-from django_jobs.admin.reasons import cut, key_words, notice_of
+from django_jobs.admin.reasons import CLOSE, cut, key_words, notice_of
 from django_jobs.admin.writing import (
     HELP,
     NOTHING,
@@ -52,9 +53,11 @@ from django_jobs.admin.writing import (
     type_title,
     without,
 )
+from django_jobs.engine.alerts.rules import BREAKER_OPEN
 from django_jobs.engine.control import switches
 from django_jobs.engine.dispatch.limits import limits_of
 from django_jobs.engine.execution.retry_policy import back_off
+from django_jobs.engine.insight import reasons
 from django_jobs.engine.insight.inspection import LimitsInUse, has_jobs, jobs, open_breakers, read_in_use, waiting
 from django_jobs.engine.insight.problems import unknown_permissions
 from django_jobs.engine.job_types import types
@@ -69,7 +72,7 @@ from django_jobs.engine.store.values import Lane
 from django_jobs.engine.submission.targets import submittable
 from django_jobs.models import JobType
 from django_jobs.models.job_type import MAX_RETRIES, MAX_SECONDS
-from django_jobs.statuses import IN_FLIGHT, Priority, Status
+from django_jobs.statuses import IN_FLIGHT, BreakerState, Priority, Status
 from django_jobs.texts import Text, translated
 
 # What keeps a type's jobs from starting now: its breaker, with the page that closes it, and its limits in use.
@@ -111,18 +114,18 @@ class BreakerPage(OwnPages):
             self.switch(request, kind, CLOSE_BREAKER)
             database.once_on_commit(bar.forget)
             return self.go_back(request, kind.pk)
-        title = _("Close the breaker of %(type)s?") % {"type": kind.pk}
+        title = _("%(act)s: %(name)s?") % {"act": CLOSE, "name": kind.pk}
         found = open_breakers([kind.pk])
-        context: dict[str, Any] = {"kind": kind, "back_url": self.url_of("change", kind.pk), "yes": CLOSE_BREAKER.label}
-        if not found:
-            nothing = "already_closed", _("It is closed: it holds no job.")
-            return self.page(request, "jobtype/close_breaker.html", title, title, **context, nothing=nothing)
-        context |= {
-            "organization": found[0].organization,
-            "waiting": found[0].waiting_words,
-            "error": cut(found[0].error_message),
-        }
-        return self.page(request, "jobtype/close_breaker.html", title, title, **context)
+        context: dict[str, Any] = {"back_url": self.url_of("change", kind.pk), "yes": CLOSE}
+        if found:
+            facts = {"organization": found[0].organization, "waiting": found[0].waiting_words}
+            facts["error"] = cut(found[0].error_message)
+            text = reasons.told(BREAKER_OPEN, facts)
+            after = _("Its waiting jobs may start at once. Until it opens again, each job that fails spends a retry.")
+            context["consequences"] = [text, after, reasons.advice_on(BREAKER_OPEN, facts)]
+        else:
+            context["nothing"] = nothing_to_do(BreakerState.CLOSED.label)
+        return self.page(request, "confirm.html", title, title, **context)
 
 
 def read_flow(kind: JobType, user: Any) -> Flow:
@@ -566,34 +569,13 @@ def _setting(verb: str) -> Callable[[Any, Any], bool]:
 
 
 SWITCHES: Final = {
-    "pause": Switch(
-        code="paused",
-        label=gettext_lazy("Pause"),
-        told=gettext_lazy("%(name)s is paused: what is submitted waits, what runs goes on."),
-        perform=_setting("pause"),
-    ),
-    "resume": Switch(
-        code="resumed",
-        label=gettext_lazy("Resume"),
-        told=gettext_lazy("%(name)s goes on: what waited may start."),
-        perform=_setting("resume"),
-    ),
-    "enable": Switch(
-        code="enabled",
-        label=gettext_lazy("Enable"),
-        told=gettext_lazy("%(name)s is enabled: it takes submissions."),
-        perform=_setting("enable"),
-    ),
-    "disable": Switch(
-        code="disabled",
-        label=gettext_lazy("Disable"),
-        told=gettext_lazy("%(name)s is disabled: submissions are refused, and nothing starts."),
-        perform=_setting("disable"),
-    ),
+    "pause": Switch(code="paused", label=gettext_lazy("Pause"), perform=_setting("pause")),
+    "resume": Switch(code="resumed", label=gettext_lazy("Resume"), perform=_setting("resume")),
+    "enable": Switch(code="enabled", label=gettext_lazy("Enable"), perform=_setting("enable")),
+    "disable": Switch(code="disabled", label=gettext_lazy("Disable"), perform=_setting("disable")),
 }
 CLOSE_BREAKER: Final = Switch(
     code="closed",
-    label=gettext_lazy("Yes, close it"),
-    told=gettext_lazy("The breaker of %(name)s is closed: what waited may start."),
+    label=CLOSE,
     perform=lambda kind, user: set_paused("breaker", kind, False, user=user),
 )

@@ -57,20 +57,20 @@ from django_jobs.texts import code_of, comma, isolated, listed, told
 # Operations on many jobs: how far each has come, what became of its jobs, and its buttons.
 
 
-def _switch(name: str, label: Any, code: str, told: Any) -> Switch:
+def _switch(name: str, label: Any, code: str) -> Switch:
     def perform(operation: Operation, user: Any) -> bool:
         database.once_on_commit(bar.forget)
         if name == "stop":
             return operations.stop(operation, user=user)
         return set_paused("operation", operation, name == "pause", user=user)
 
-    return Switch(label=label, code=code, told=told, perform=perform)
+    return Switch(label=label, code=code, perform=perform)
 
 
 SWITCHES: Final = {
-    "pause": _switch("pause", gettext_lazy("Pause"), "paused", gettext_lazy("The operation is paused.")),
-    "resume": _switch("resume", gettext_lazy("Resume"), "resumed", gettext_lazy("The operation goes on.")),
-    "stop": _switch("stop", gettext_lazy("Stop"), "stopped", gettext_lazy("The operation is stopped.")),
+    "pause": _switch("pause", gettext_lazy("Pause"), "paused"),
+    "resume": _switch("resume", gettext_lazy("Resume"), "resumed"),
+    "stop": _switch("stop", gettext_lazy("Stop"), "stopped"),
 }
 
 

@@ -28,6 +28,7 @@ from django_jobs.admin.pages import (
     Switch,
     SystemAdminWrites,
     is_system_admin,
+    nothing_to_do,
     sees_jobs,
     view,
 )
@@ -50,13 +51,11 @@ SWITCHES: Final = {
     "suspend": Switch(
         code="suspended",
         label=gettext_lazy("Suspend"),
-        told=gettext_lazy("%(name)s is suspended: nothing of it starts."),
         perform=lambda row, user: set_paused("organization", row.pk, True, user=user),
     ),
     "reactivate": Switch(
         code="reactivated",
         label=gettext_lazy("Reactivate"),
-        told=gettext_lazy("%(name)s is active again: its jobs go on."),
         perform=lambda row, user: set_paused("organization", row.pk, False, user=user),
     ),
 }
@@ -151,12 +150,11 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
             self.switch(request, organization, SWITCHES[verb])
             return self.go_to(organization.pk)
         label, nothing = SWITCHES[verb].label, None
+        load = read_load(organization.pk)
         title = _("%(act)s: %(name)s?") % {"act": label, "name": organization.name}
         if organization.is_active == (verb == "reactivate"):
-            nothing = ("already_active", _("It is active already."))
-            if verb == "suspend":
-                nothing = ("already_suspended", _("It is suspended already."))
-        context = {"nothing": nothing, "verb": verb, "load": read_load(organization.pk), "yes": label}
+            nothing = nothing_to_do(self.state(organization))
+        context = {"nothing": nothing, "verb": verb, "load": load, "load_rows": load_rows(load), "yes": label}
         back = self.url_of("change", organization.pk)
         return self.page(request, "organization/confirm.html", title, title, back_url=back, **context)
 

@@ -306,14 +306,13 @@ def view(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
-    """A button that switches a row for a user: its words, and the code and the text of what is said afterwards.
+    """A button that switches a row for a user: its words, and the code of what is said afterwards.
 
     ``perform`` returns whether the row was different until then.
     """
 
     label: Any
     code: str
-    told: Any
     perform: Callable[[Any, Any], bool]
 
 
@@ -366,7 +365,7 @@ class OwnPages(BaseAdmin):
         """Do what the button does, and tell what became of it; who presses second is told so."""
         name, level, code = audit.name_of(row), messages.INFO, button.code
         try:
-            text = button.told % {"name": name}
+            text = done(button.label, name)
             if not button.perform(row, request.user):
                 text = _("%(name)s: nothing was changed, somebody else was first.") % {"name": name}
                 level, code = messages.WARNING, f"already_{code}"
@@ -438,6 +437,16 @@ class News:
 
     text: str
     state: str
+
+
+def done(act: object, name: object) -> str:
+    """Return that something was done to what has this name."""
+    return _("%(act)s: %(name)s. Done.") % {"act": act, "name": name}
+
+
+def nothing_to_do(state: object) -> tuple[str, SafeString]:
+    """Return the code and the text of a page that has nothing to ask, since a row is in this state already."""
+    return "nothing_to_do", format_html(_("Nothing is to be done: it is {state} by now."), state=state)
 
 
 def sentence(*parts: str) -> str:

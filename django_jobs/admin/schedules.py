@@ -39,6 +39,8 @@ from django_jobs.admin.pages import (
     clean_term,
     is_system_admin,
     keys_of,
+    nothing_to_do,
+    sentence,
     view,
 )
 from django_jobs.admin.schedule_form import OPTIONS, RULE, ScheduleForm, rule_in
@@ -66,13 +68,7 @@ from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.schedules import timetable
 from django_jobs.engine.schedules.declared_schedules import is_declared
-from django_jobs.engine.schedules.definitions import (
-    having,
-    preview,
-    take_over,
-    unschedule,
-    visible_schedules,
-)
+from django_jobs.engine.schedules.definitions import having, preview, take_over, unschedule, visible_schedules
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
@@ -200,26 +196,22 @@ MAX_AT_ONCE: Final = 100
 SWITCHES: Final = {
     "pause": Switch(
         code="paused",
-        label=gettext_lazy("Pause selected schedules"),
-        told=gettext_lazy("%(name)s is paused: it fires only by hand."),
+        label=gettext_lazy("Pause"),
         perform=lambda schedule, user: set_paused("schedule", schedule, True, user=user) or True,
     ),
     "resume": Switch(
         code="resumed",
-        label=gettext_lazy("Resume selected schedules"),
-        told=gettext_lazy("%(name)s goes on: what was due meanwhile is not caught up."),
+        label=gettext_lazy("Resume"),
         perform=lambda schedule, user: set_paused("schedule", schedule, False, user=user) or True,
     ),
     TAKE_OVER: Switch(
         code="taken_over",
         label=gettext_lazy("Take over"),
-        told=gettext_lazy(
-            "%(name)s is yours: it submits in your name from now on. Fire it now to see whether all is well."
-        ),
         perform=lambda schedule, user: bool(take_over(schedule, user=user)),
     ),
 }
 Outcome = ScheduleFiring.Outcome
+FIRE: Final = gettext_lazy("Fire now")
 
 
 class ScheduleActions(OwnPages):
@@ -227,17 +219,17 @@ class ScheduleActions(OwnPages):
 
     actions = ("pause_schedules", "resume_schedules", "fire_schedules")
 
-    @admin.action(description=gettext_lazy("Pause selected schedules"), permissions=["view"])
+    @admin.action(description=gettext_lazy("Pause"), permissions=["view"])
     def pause_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Pause what was chosen."""
         self._switch_all(request, queryset, "pause")
 
-    @admin.action(description=gettext_lazy("Resume selected schedules"), permissions=["view"])
+    @admin.action(description=gettext_lazy("Resume"), permissions=["view"])
     def resume_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Let what was chosen go on."""
         self._switch_all(request, queryset, "resume")
 
-    @admin.action(description=gettext_lazy("Fire selected schedules now"), permissions=["view"])
+    @admin.action(description=FIRE, permissions=["view"])
     def fire_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """Return the page that asks before it fires, or fire what was confirmed."""
         if not request.POST.get(CONFIRMED):
@@ -270,11 +262,7 @@ class ScheduleActions(OwnPages):
         for schedule in queryset[:MAX_AT_ONCE]:
             self.switch(request, schedule, SWITCHES[verb])
         if queryset[MAX_AT_ONCE:].exists():
-            text = ngettext(
-                "At most %(count)d schedule is changed at once. Do it again for the others.",
-                "At most %(count)d schedules are changed at once. Do it again for the others.",
-                MAX_AT_ONCE,
-            )
+            text = _("At most %(count)d are changed at once. Do it again for the others.")
             self.message_user(request, text % {"count": MAX_AT_ONCE}, messages.WARNING, extra_tags="too_many")
 
     @view("<path:object_id>/{verb}/", "{verb}", post_only=True, verbs=SWITCHES)
@@ -290,15 +278,14 @@ class ScheduleActions(OwnPages):
         return self.go_to(schedule.pk)
 
     def _confirm(self, request: HttpRequest, schedules: list[Any], **context: Any) -> HttpResponse:
-        title = _title(schedules)
+        what = schedules[0] if len(schedules) == 1 else f"{_('schedules')} ({len(schedules)})"
+        title = _("%(act)s: %(name)s?") % {"act": FIRE, "name": what}
         rows = [(str(x), self.url_of("change", x.pk), state_badge(x), x.job_type_id) for x in schedules]
         consequences = [
-            _("Its jobs are submitted at once, paused or not, in its owner's name."),
-            _("Its next firing stays when it is."),
-            _("Where it skips while the last job is unfinished, it does so now too."),
+            _("Its jobs are submitted at once, paused or not, in its owner's name. Its next firing stays when it is."),
         ]
-        nothing = None if schedules else ("gone", _("There is no such schedule any more."))
-        context |= {"rows": rows, "consequences": consequences, "nothing": nothing, "yes": _("Yes, fire now")}
+        nothing = None if schedules else nothing_to_do(_("deleted"))
+        context |= {"rows": rows, "consequences": consequences, "nothing": nothing, "yes": FIRE}
         return self.page(request, "confirm.html", title, title, **context)
 
     def _fire(self, request: HttpRequest, schedule: Schedule) -> None:
@@ -312,10 +299,8 @@ class ScheduleActions(OwnPages):
             told_of = self._submitted(request, schedule, firing)
             self.message_user(request, told_of, messages.SUCCESS, extra_tags="submitted")
             return
-        text, level = _("%(schedule)s: the firing failed. %(note)s"), messages.ERROR
-        if firing.outcome == Outcome.SKIPPED:
-            text, level = _("%(schedule)s: the firing was skipped. %(note)s"), messages.WARNING
-        text %= {"schedule": schedule, "note": firing.note}
+        level = messages.WARNING if firing.outcome == Outcome.SKIPPED else messages.ERROR
+        text = sentence(f"{schedule}: {WORDS[Outcome(firing.outcome)]}", firing.note)
         self.message_user(request, text, level, extra_tags=firing.outcome)
 
     def _submitted(self, request: HttpRequest, schedule: Schedule, firing: ScheduleFiring) -> SafeString:
@@ -325,13 +310,6 @@ class ScheduleActions(OwnPages):
         )
         count = format_number(firing.submitted)
         return format_html("{} {}", format_html(text, schedule=schedule, count=count, link=link), firing.note)
-
-
-def _title(schedules: list[Any]) -> str:
-    if len(schedules) == 1:
-        return _("Fire %(schedule)s now?") % {"schedule": schedules[0]}
-    text = ngettext("Fire %(count)d schedule now?", "Fire %(count)d schedules now?", len(schedules))
-    return text % {"count": len(schedules)}
 
 
 # The columns of the list of schedules, and the words in which its pages tell a schedule.

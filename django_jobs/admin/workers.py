@@ -15,7 +15,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs import pools
 from django_jobs.admin import bar
@@ -33,6 +32,7 @@ from django_jobs.admin.pages import News, SeesJobs, is_system_admin, sentence, v
 from django_jobs.admin.writing import ago, brief_duration, zone_of
 from django_jobs.engine.control import switches
 from django_jobs.engine.control.switches import Order
+from django_jobs.engine.insight import reasons
 from django_jobs.engine.insight.inspection import Leader, jobs, leader
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database
@@ -42,14 +42,6 @@ from django_jobs.statuses import Status
 from django_jobs.texts import comma, in_clauses, listed
 
 # The page of workers: what each runs, and the buttons that order their supervisors to be quiet, resume or stop.
-
-
-#: What is said once an order was given.
-GIVEN: Final = {
-    Order.QUIET: gettext_lazy("%(worker)s was ordered to take no new jobs. It obeys within some seconds."),
-    Order.RESUME: gettext_lazy("%(worker)s was ordered to take jobs again. It obeys within some seconds."),
-    Order.STOP: gettext_lazy("%(worker)s was ordered to stop. It obeys within some seconds."),
-}
 
 
 @admin.register(Worker)
@@ -84,17 +76,17 @@ class WorkerAdmin(SeesJobs):
         row = next((item for item in fleet.supervisors if item.key == supervisor), None)
         if row is None:
             return self._gone(request)
-        title = _("Stop %(worker)s?") % {"worker": row.title}
-        return self.page(
-            request, "worker/stop.html", title, row.title, parent=_("Workers"), row=row, yes=_("Yes, stop it")
-        )
+        label = Order.STOP.label
+        title = _("%(act)s: %(name)s?") % {"act": label, "name": row.title}
+        return self.page(request, "worker/stop.html", title, row.title, parent=_("Workers"), row=row, yes=label)
 
     def _give(self, request: HttpRequest, supervisor: str, order: Order) -> HttpResponse:
         given = switches.give_order(supervisor, order, request.user)
         if given is None:
             return self._gone(request)
         database.once_on_commit(bar.forget)
-        self.message_user(request, GIVEN[order] % {"worker": given}, extra_tags=f"{order}_ordered")
+        text = _("Ordered: %(order)s, %(worker)s. It obeys within some seconds.")
+        self.message_user(request, text % {"order": order.label, "worker": given}, extra_tags=f"{order}_ordered")
         return HttpResponseRedirect(self.url_of("changelist"))
 
     def _gone(self, request: HttpRequest) -> HttpResponse:
@@ -132,6 +124,11 @@ class SupervisorRow:
     processes: list[ProcessRow]
     buttons: list[tuple[str, str, str]]
 
+    @property
+    def in_use(self) -> str:
+        """Return how many jobs run, of how many slots."""
+        return reasons.of_all(self.running, self.slots)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
@@ -149,6 +146,16 @@ class Fleet:
     running: int
     slots: int
     quiet: int
+
+    @property
+    def sums(self) -> str:
+        """Return how much runs, on how many slots, and how many workers take no new jobs."""
+        return reasons.told("", {"running": self.running, "slots": self.slots, "quiet": self.quiet or ""})
+
+    @property
+    def no_scheduler(self) -> str:
+        """Return what stands still without a scheduler, and since when."""
+        return reasons.told("no_scheduler", {"since": self.leader_tick})
 
 
 def read_fleet(links: Links, now: dt.datetime) -> Fleet:
@@ -176,12 +183,10 @@ def news_of(fleet: Fleet) -> News:
     """Return how many workers work, which do not and why, and whether the scheduler is silent."""
     others = [row for row in fleet.supervisors if not row.state.works]
     count = len(fleet.supervisors) - len(others)
-    parts = [ngettext("%(count)d worker works", "%(count)d workers work", count) % {"count": count}]
+    parts = [f"{_('Workers')}: {reasons.counted(count)}"]
     parts += [f"{row.title}: {row.state.word}" for row in others[:NAMED]]
-    if len(others) > NAMED:
-        more = len(others) - NAMED
-        parts.append(ngettext("%(more)s other does not", "%(more)s others do not", more) % {"more": more})
-    text = sentence(in_clauses(parts), "" if fleet.leader.is_alive else _("The scheduler is silent."))
+    parts += [_("and %(count)s more") % {"count": len(others) - NAMED}] if len(others) > NAMED else []
+    text = sentence(in_clauses(parts), "" if fleet.leader.is_alive else str(reasons.REASONS["no_scheduler"].short))
     return News(text=text, state=text)
 
 
@@ -223,26 +228,14 @@ def _title(hostname: str, pid: int | None) -> str:
 
 
 def _buttons(links: Links, supervisor: str, state: State) -> list[tuple[str, str, str]]:
-    words = {"quiet": _("Quiet"), "resume": _("Resume"), "stop": _("Stop…")}
-    return [(verb, words[verb], links.page(f"worker_{verb}", supervisor)) for verb in state.verbs]
+    return [(verb, str(Order(verb).label), links.page(f"worker_{verb}", supervisor)) for verb in state.verbs]
 
 
 def _farewell(order: WorkerOrder) -> tuple[str, str]:
     """Return the code and the text of what became of a supervisor that was ordered something, and is gone."""
-    names = {
-        "worker": order,
-        "order": order.get_order_display(),
-        "user": order.ordered_by,
-        "ordered": clock(order.ordered_at),
-    }
-    if order.left_at is not None:
-        names["left"] = clock(order.left_at)
-        return "left", _("%(worker)s left at %(left)s, as %(user)s ordered at %(ordered)s.") % names
-    if order.obeyed_at is not None:
-        text = _("%(worker)s is gone. It had obeyed “%(order)s”, which %(user)s ordered at %(ordered)s.")
-        return "gone", text % names
-    text = _("%(worker)s was gone before it obeyed “%(order)s”, which %(user)s ordered at %(ordered)s.")
-    return "gone_unobeyed", text % names
+    code = "left" if order.left_at else "gone" if order.obeyed_at else "gone_unobeyed"
+    since = clock(order.left_at) if order.left_at else ""
+    return code, f"{order}: {_orders(order)} {reasons.told('', {'left': since})}".rstrip()
 
 
 def _plain() -> list[tuple[str, int]] | None:
@@ -289,44 +282,40 @@ def state_of(loads: Sequence[WorkerLoad], order: WorkerOrder | None) -> State:
         is_to_resume = order is not None and order.order == Order.RESUME
         return _quiet(min(quiet), running, order if is_to_resume else None)
     if order is not None and order.order == Order.QUIET:
-        text = _("Ordered to take no new jobs by %(user)s at %(ordered)s. It has not obeyed yet.") % _facts(order)
+        text = _orders(order)
         return State(code="quiet_ordered", word=_("works"), slug="completed", text=text, verbs=("resume", "stop"))
     return State(code="works", word=_("works"), slug="completed", verbs=("quiet", "stop"))
 
 
-def _facts(order: WorkerOrder) -> dict[str, str]:
-    return {"user": order.ordered_by, "ordered": clock(order.ordered_at), "order": str(order.get_order_display())}
+def _orders(order: WorkerOrder) -> str:
+    """Return who ordered what and when, and where that has not been obeyed, that."""
+    facts = {"ordered": listed([str(order.get_order_display()), order.ordered_by, clock(order.ordered_at)])}
+    return sentence(reasons.told("", facts), "" if order.obeyed_at else _("Not obeyed yet."))
 
 
 def _silent(seconds: float, order: WorkerOrder | None) -> State:
-    duration = brief_duration(seconds)
-    code = "silent"
-    text = _("No sign for %(duration)s: what it ran starts again elsewhere when its leases end.") % {
-        "duration": duration
-    }
-    if order is not None and order.obeyed_at is None:
-        code, facts = "silent_unobeyed", {**_facts(order), "duration": duration}
-        text = _("No sign for %(duration)s. It has not obeyed “%(order)s”, ordered at %(ordered)s by %(user)s.") % facts
-    return State(code=code, word=_("silent"), slug="dead-letter", text=text)
+    text = _("No sign for %(duration)s: what it ran starts again elsewhere when its leases end.")
+    text %= {"duration": brief_duration(seconds)}
+    if order is None or order.obeyed_at is not None:
+        return State(code="silent", word=_("silent"), slug="dead-letter", text=text)
+    return State(code="silent_unobeyed", word=_("silent"), slug="dead-letter", text=sentence(text, _orders(order)))
 
 
 def _stopping(order: WorkerOrder, running: int) -> State:
+    text = _orders(order)
     if order.obeyed_at is None:
-        text = _("Ordered to stop by %(user)s at %(ordered)s. It has not obeyed yet.") % _facts(order)
         return State(code="stop_ordered", word=_("works"), slug="completed", text=text, verbs=("stop",))
-    facts = {"since": clock(order.obeyed_at), "user": order.ordered_by, "running": running_in_words(running)}
-    text = _("Since %(since)s, as %(user)s ordered; %(running)s.") % facts
+    facts = {"since": clock(order.obeyed_at), "running": running or ""}
+    text = sentence(text, reasons.told("", facts))
     return State(code="stops", word=_("stops"), slug="timed-out", text=text, is_quiet=True)
 
 
 def _quiet(since: dt.datetime, running: int, resume: WorkerOrder | None) -> State:
+    code, verbs = "quiet", ("resume", "stop")
+    text = reasons.told("", {"since": clock(since), "running": running or ""})
     if resume is not None:
-        text = _("Ordered to take jobs again by %(user)s at %(ordered)s. It has not obeyed yet.") % _facts(resume)
-        verbs = ("quiet", "stop")
-        return State(code="resume_ordered", word=_("quiet"), slug="timed-out", text=text, verbs=verbs, is_quiet=True)
-    facts = {"since": clock(since), "running": running_in_words(running)}
-    text = _("Since %(since)s it takes no new jobs; %(running)s.") % facts
-    return State(code="quiet", word=_("quiet"), slug="timed-out", text=text, verbs=("resume", "stop"), is_quiet=True)
+        code, verbs, text = "resume_ordered", ("quiet", "stop"), sentence(text, _orders(resume))
+    return State(code=code, word=_("quiet"), slug="timed-out", text=text, verbs=verbs, is_quiet=True)
 
 
 def clock(moment: dt.datetime) -> str:
@@ -334,10 +323,3 @@ def clock(moment: dt.datetime) -> str:
     local, today = localtime(moment), localtime()
     time = f"{date_format(local, 'TIME_FORMAT')} {zone_of(local)}"
     return time if local.date() == today.date() else f"{date_format(local, 'SHORT_DATE_FORMAT')}{comma()}{time}"
-
-
-def running_in_words(count: int) -> str:
-    """Return how many jobs still run, as a sentence goes on."""
-    if not count:
-        return _("nothing runs")
-    return ngettext("%(count)d job still runs", "%(count)d jobs still run", count) % {"count": count}

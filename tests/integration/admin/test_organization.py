@@ -27,12 +27,6 @@ def mine() -> Organization:
     return make_organization(name="ORG-MINE", title="Mine")
 
 
-def counted_in(page: str) -> list[list[str]]:
-    """The numbers in each of the consequences that a page tells before it asks."""
-    lines = re.findall(r"<li>(.*?)</li>", page.partition("djobs-consequences")[2])
-    return [re.findall(r"\d+", line) for line in lines]
-
-
 def test_the_list_tells_backlog_and_running(root: Client, mine: Organization) -> None:
     pending_job(organization=mine)
     running_job(organization=mine)
@@ -83,8 +77,8 @@ def test_the_page_tells_load_and_limits(
 def test_suspending_says_what_it_does_and_does_it(root: Client, mine: Organization) -> None:
     pending_job(organization=mine)
     running_job(organization=mine)
-    page = text(root, url("organization", "suspend", mine.pk))
-    assert counted_in(page)[:3] == [["1"], ["0"], ["1"]], "What waits, is queued and runs."
+    load = root.get(url("organization", "suspend", mine.pk)).context["load"]
+    assert (load.waiting.count, load.queued, load.running) == (1, 0, 1)
     assert Organization.objects.get(pk=mine.pk).is_active
     root.post(url("organization", "suspend", mine.pk))
     assert not Organization.objects.get(pk=mine.pk).is_active
@@ -99,7 +93,8 @@ def test_reactivating_lets_the_jobs_go_on(root: Client, mine: Organization) -> N
     Organization.objects.filter(pk=mine.pk).update(is_active=True)
     job = pending_job(make_job_type(), mine)
     Organization.objects.filter(pk=mine.pk).update(is_active=False)
-    assert counted_in(text(root, url("organization", "reactivate", mine.pk)))[0] == ["1", "100"]
+    load = root.get(url("organization", "reactivate", mine.pk)).context["load"]
+    assert (load.waiting.count, load.most_in_flight) == (1, 100)
     with TestCase.captureOnCommitCallbacks(execute=True):
         root.post(url("organization", "reactivate", mine.pk))
     assert reread(job).status == "Queued"
@@ -107,7 +102,7 @@ def test_reactivating_lets_the_jobs_go_on(root: Client, mine: Organization) -> N
 
 def test_who_suspends_second_is_told(root: Client, mine: Organization) -> None:
     Organization.objects.update(is_active=False)
-    assert codes_on(text(root, url("organization", "suspend", mine.pk))) == ["already_suspended"]
+    assert codes_on(text(root, url("organization", "suspend", mine.pk))) == ["nothing_to_do"]
     assert codes_said(root.post(url("organization", "suspend", mine.pk), follow=True)) == ["already_suspended"]
     assert remembered(mine) == []
 
