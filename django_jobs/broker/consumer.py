@@ -69,7 +69,7 @@ class RQBroker(Broker):
     """Tickets as RQ jobs. :class:`django_jobs.engine.ports.Broker` says what each method means."""
 
     def __init__(self) -> None:
-        self._broken_until = 0.0
+        self._broken_until = self._late_until = 0.0
         #: Whether Redis answered that it cannot do something, and has taken no tickets since.
         self._is_refused = False
 
@@ -94,6 +94,9 @@ class RQBroker(Broker):
 
     def failed_just_now(self) -> bool:
         return self._is_refused or time.monotonic() < self._broken_until
+
+    def answers_late(self) -> bool:
+        return time.monotonic() < self._late_until
 
     def look(self) -> BrokerState:
         known = pools.named()
@@ -175,7 +178,8 @@ class RQBroker(Broker):
 
     def _call(self, function: Callable[[Redis], T]) -> T:
         """Call Redis. Raises BrokerUnavailable when it does not answer, and for a second after that without trying."""
-        if time.monotonic() < self._broken_until:
+        began = time.monotonic()
+        if began < self._broken_until:
             raise BrokerUnavailable(say("Redis did not answer a moment ago", code="broker_not_asked"))
         try:
             with errors_translated():
@@ -186,6 +190,9 @@ class RQBroker(Broker):
                 self._is_refused = True
                 logger.warning("event=broker_refuses error=%s", error)
             raise
+        finally:
+            if (ended := time.monotonic()) - began > timing.LATE_BROKER_SECONDS:
+                self._late_until = ended + timing.BROKER_BREAK_SECONDS
 
 
 # One worker process at RQ's queues: how it takes tickets, gives them back, and hears what it is told.

@@ -366,7 +366,7 @@ def run_ticket() -> None:
         with runner.kept_alive():
             ended = run_handler(claimed, JobContext(claimed, runner))
         settle_all([ended], worker_name)
-    dispatcher.dispatch_without_budget()
+    dispatcher.dispatch_patiently()
     events.stop()
     drain_broadcasts()
     observers.drain()

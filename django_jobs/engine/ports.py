@@ -102,6 +102,9 @@ class Broker(Protocol):
     def failed_just_now(self) -> bool:
         """Return whether this process had no answer a moment ago, so that the next call is likely to fail."""
 
+    def answers_late(self) -> bool:
+        """Return whether this process waited long for an answer a moment ago. One in haste asks nothing then."""
+
     def look(self) -> BrokerState:
         """Return what waits, and the bell's count."""
 

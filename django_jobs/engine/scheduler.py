@@ -423,7 +423,7 @@ class Scheduler:
 
     def _dispatch(self) -> int:
         """Dispatch, unless the duty before this one found that the broker is another installation's."""
-        return 0 if self._tickets.is_foreign else dispatcher.dispatch_without_budget()
+        return 0 if self._tickets.is_foreign else dispatcher.dispatch_patiently()
 
     def _watch(self) -> int:
         """Evaluate the rules of alarms, and have what that brings told by mail at once."""

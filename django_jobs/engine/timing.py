@@ -34,11 +34,9 @@ KEEPALIVE_PROBE_SECONDS: Final = 2
 SUBMISSION_RETRY_SECONDS: Final = 0.002
 #: A submitter that met a full backlog is told to try again after this.
 FULL_BACKLOG_RETRY_SECONDS: Final = 10.0
-#: A process whose budget for the broker was spent leaves the broker alone for so long when it submits.
-BROKER_REST_SECONDS: Final = 1.0
-#: The broker may cost one submission so long. A call that has begun may still take its whole timeout. Below
+#: An answer of the broker that took longer is late: whoever submits asks no more then for BROKER_BREAK_SECONDS. Below
 #: BROKER_ANSWER_SECONDS.
-SUBMISSION_BROKER_SECONDS: Final = 0.3
+LATE_BROKER_SECONDS: Final = 0.2
 #: A submission goes by what the workers wanted so long ago: to read it anew takes a statement. Below
 #: WORKER_GONE_SECONDS.
 SUBMISSION_WINDOW_SECONDS: Final = 2.0

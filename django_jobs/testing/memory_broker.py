@@ -216,6 +216,9 @@ class MemoryBroker(MemoryState, Broker):
     def failed_just_now(self) -> bool:
         return self.is_down
 
+    def answers_late(self) -> bool:
+        return False
+
     def look(self) -> BrokerState:
         return BrokerState(self.depths(), self.rings)
 

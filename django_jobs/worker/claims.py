@@ -121,7 +121,7 @@ class Refiller(threading.Thread):
             self._flows_until = started + timing.FREED_PLACE_SECONDS
         if self._is_pass_due:
             self._is_pass_due = False
-            dispatcher.dispatch_without_budget()
+            dispatcher.dispatch_patiently()
         elif started >= self._flows_until:
             if dispatcher.refill(priority, self._in_pools):
                 self._note_seconds(time.monotonic() - started)

@@ -36,7 +36,7 @@ from tests.support.workers import ProcessPool
 @pytest.fixture
 def own_redis(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Iterator[Callable[[int], None]]:
     """Lets this process, and none that it starts, look for Redis at a port, which may take as long as in production."""
-    tuning.let_be("broker_budget_seconds")
+    tuning.let_be("late_broker_seconds")
     yield lambda port: use_redis_at(f"redis://127.0.0.1:{port}/0", monkeypatch)
     monkeypatch.undo()
     forget_the_broker()

@@ -79,7 +79,7 @@ def look_after(names: list[str], rounds: int, seed: int) -> int:
     verbs.use_broker(MemoryBroker())
     renewed = 0
     for _ in range(rounds):
-        verbs.dispatch_without_budget()
+        verbs.dispatch_patiently()
         renewed += len(verbs.renew_leases(names))
     return renewed
 

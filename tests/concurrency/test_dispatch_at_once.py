@@ -98,7 +98,7 @@ def test_a_job_that_another_submission_is_queuing_counts_for_the_limit(
     assert Job.objects.filter(status=Status.QUEUED).count() == 1
 
 
-@pytest.mark.parametrize("verb", [verbs.wake, verbs.dispatch_without_budget, verbs.dispatch])
+@pytest.mark.parametrize("verb", [verbs.wake, verbs.dispatch_patiently, verbs.dispatch])
 def test_who_finds_another_submitter_at_work_dispatches_after_it(
     broker: CrowdedBroker,
     kind: JobType,

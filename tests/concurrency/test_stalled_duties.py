@@ -16,7 +16,7 @@ from tests.support.waiting import wait_until
 @pytest.mark.usefixtures("broker")
 def test_a_tick_that_hangs_is_an_alarm_by_the_name_of_its_duty(interpose: Interpose, tuning: Tuning) -> None:
     goes_on, stop = threading.Event(), threading.Event()
-    interpose("dispatch_without_budget", lambda: int(goes_on.wait(60)))
+    interpose("dispatch_patiently", lambda: int(goes_on.wait(60)))
     tuning.set(duty_stalled_seconds=0.5, duty_look_seconds=0.1, alert_pause_seconds=0.2)
     scheduler = Scheduler("one")
 

@@ -6,7 +6,6 @@ import django_rq.settings
 import pytest
 
 from tests.support import verbs
-from tests.support.tuning import set_for_good
 
 
 def use_redis_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,4 +18,3 @@ def forget_the_broker() -> None:
     """This process connects anew, and holds no grudge against a Redis that failed."""
     verbs.close_shared_redis()
     verbs.use_broker(None)
-    set_for_good(broker_rests_until=0.0)

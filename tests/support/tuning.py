@@ -223,8 +223,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "broker_answer_seconds": ("django_jobs.broker.queues", "connect.__defaults__"),
     "broker_block_seconds": ("django_jobs.engine.timing", "BROKER_BLOCK_SECONDS"),
     "broker_break_seconds": ("django_jobs.engine.timing", "BROKER_BREAK_SECONDS"),
-    "broker_budget_seconds": ("django_jobs.engine.timing", "SUBMISSION_BROKER_SECONDS"),
-    "broker_rests_until": ("django_jobs.engine.dispatch.new_jobs", "_rests_until"),
+    "late_broker_seconds": ("django_jobs.engine.timing", "LATE_BROKER_SECONDS"),
     "dispatch_lock_wait_seconds": ("django_jobs.engine.timing", "LOCK_WAIT_SECONDS"),
     "dispatch_pauses_seconds": ("django_jobs.engine.timing", "PASS_RETRY_SECONDS"),
     "flow_look_seconds": ("django_jobs.engine.timing", "START_CLOCK_LOOK_SECONDS"),
@@ -314,7 +313,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "batch_put_clock": ("django_jobs.worker.child_state", "time"),
     "broadcast_layer_clock": ("django_jobs.realtime.hub", "time"),
     "broker_clock": ("django_jobs.broker.consumer", "time"),
-    "broker_rest_clock": ("django_jobs.engine.dispatch.new_jobs", "time"),
     "child_clock": ("django_jobs.worker.child", "time"),
     "child_watch_clock": ("django_jobs.worker.children", "time"),
     "children_clock": ("django_jobs.worker.children", "time"),
@@ -385,8 +383,7 @@ PATIENT: Final[dict[str, Any]] = {
     "rollup_seconds": 60.0,
     "sweep_step_seconds": 60.0,
     # Whoever submits queues the job, too. A collection of all that a long run of tests has left takes long.
-    "broker_budget_seconds": 60.0,
-    "broker_rests_until": -math.inf,
+    "late_broker_seconds": 60.0,
     # No walk begins at a mark.
     "in_flight_slow_seconds": math.inf,
     "lane_marks_slow_question_seconds": math.inf,

@@ -11,15 +11,15 @@ from tests.support.tuning import KNOBS, SHORT_GRACE, Tuning, tuned
 
 def test_what_was_set_is_put_back_however_often_it_was_set() -> None:
     with Tuning() as brief:
-        brief.set(broker_budget_seconds=1.0)
-        brief.set(broker_budget_seconds=2.0)
-        assert timing.SUBMISSION_BROKER_SECONDS == 2.0
-    assert timing.SUBMISSION_BROKER_SECONDS == 60.0
+        brief.set(late_broker_seconds=1.0)
+        brief.set(late_broker_seconds=2.0)
+        assert timing.LATE_BROKER_SECONDS == 2.0
+    assert timing.LATE_BROKER_SECONDS == 60.0
 
 
 def test_what_holds_for_every_test_can_be_as_in_production(tuning: Tuning) -> None:
-    tuning.let_be("broker_budget_seconds")
-    assert timing.SUBMISSION_BROKER_SECONDS == 0.3
+    tuning.let_be("late_broker_seconds")
+    assert timing.LATE_BROKER_SECONDS == 0.2
 
 
 def test_an_unknown_name_is_an_error_that_tells_similar_ones(tuning: Tuning) -> None:

@@ -34,7 +34,6 @@ from django_jobs import pools
 from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, tenant_shares, tickets, turns, window
-from django_jobs.engine.dispatch.new_jobs import TimeBudget
 from django_jobs.engine.dispatch.tickets import Queued
 from django_jobs.engine.ports import BrokerState, Queue, get_broker
 from django_jobs.engine.store.base_core import Moment
@@ -44,23 +43,24 @@ from django_jobs.engine.transitions import move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, JobType
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
+from django_jobs.texts import say
 
 TIMES_IN_LINE: Final = 4
 
 
-def make_passes(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> int | None:
+def make_passes(rings: int, is_needed: Callable[[], bool], *, in_haste: bool = False) -> int | None:
     """Dispatch, in the background for as long as the bell was rung meanwhile; how many jobs went, None if another did.
 
-    A caller with a budget makes one pass, and works for nobody who rings meanwhile. These look again by themselves.
+    A caller in haste makes one pass, and works for nobody who rings meanwhile. These look again by themselves.
     There is one more where the policy lets organizations start about which it had not been asked before.
     """
-    total, queued = None, turns.fill_window() or _after_others(budget, is_needed)
+    total, queued = None, turns.fill_window() or _after_others(is_needed, in_haste=in_haste)
     while queued is not None:
-        total = (total or 0) + len(_with_tickets(queued, budget).moved)
+        total = (total or 0) + len(_with_tickets(queued).moved)
         if not tenant_shares.ask():
-            if budget.is_limited:
+            if in_haste:
                 return total
-            seen = budget.spend(get_broker().look)
+            seen = get_broker().look()
             if seen.rings == rings or not _anything_may_go(seen):
                 return total
             rings = seen.rings
@@ -77,19 +77,19 @@ def _anything_may_go(seen: BrokerState) -> bool:
     return bool(priorities) and backlog.anything_may_wait(priorities)
 
 
-def _after_others(budget: TimeBudget, is_needed: Callable[[], bool]) -> Queued | None:
+def _after_others(is_needed: Callable[[], bool], *, in_haste: bool) -> Queued | None:
     """Make a pass after others; return what it queued. None if they have the lock for too long, or did the work.
 
     One process works at a time. Whoever finds another at work tries again for a short while, and leaves as soon as a
-    pass is no longer needed: each that began after the caller's commit does its work. One with a budget, who may have
-    to give up, rings before; who is in the background hears that after its pass. Did these ring, too, they would go on
-    for each other for as long as a backlog lasts.
+    pass is no longer needed: each that began after the caller's commit does its work. One in haste, who may have to
+    give up, rings before; who is in the background hears that after its pass. Did these ring, too, they would go on for
+    each other for as long as a backlog lasts.
     """
-    if budget.is_limited:
-        budget.spend(get_broker().ring)
-    for pause, seconds in _tries(budget):
+    if in_haste:
+        get_broker().ring()
+    for pause, seconds in _tries(in_haste=in_haste):
         time.sleep(pause)
-        if budget.is_spent() or not is_needed():
+        if not is_needed():
             return None
         queued = turns.fill_window(seconds)
         if queued is not None:
@@ -97,23 +97,23 @@ def _after_others(budget: TimeBudget, is_needed: Callable[[], bool]) -> Queued |
     return None
 
 
-def _with_tickets(queued: Queued, budget: TimeBudget) -> Queued:
+def _with_tickets(queued: Queued) -> Queued:
     """Push the tickets of what a pass queued. Where a queue holds too many, call those back and make another pass.
 
     Return what was queued.
     """
-    budget.spend(functools.partial(tickets.push_tickets, queued.moved))
+    tickets.push_tickets(queued.moved)
     if not queued.overfull:
         return queued
     held = tickets.call_back_tickets(queued.overfull)
     if anew := turns.fill_window():
-        budget.spend(functools.partial(tickets.push_tickets, anew.moved))
+        tickets.push_tickets(anew.moved)
         queued = anew._replace(moved=queued.moved + anew.moved)
     get_broker().push(held)  # nobody waits behind them
     return queued
 
 
-def _tries(budget: TimeBudget) -> list[tuple[float, float]]:
+def _tries(*, in_haste: bool) -> list[tuple[float, float]]:
     """Return for each further try how long to pause before it, and how long to wait in line for the lock, in seconds.
 
     Those who take shares of the backlog wait in line, and would leave nothing to who only looks. Who submits looks at
@@ -124,7 +124,7 @@ def _tries(budget: TimeBudget) -> list[tuple[float, float]]:
     in_line = (0.0, timing.LOCK_WAIT_SECONDS)
     return (
         [*((pause, 0.0) for pause in timing.SUBMISSION_PASS_RETRY_SECONDS), in_line]
-        if budget.is_limited
+        if in_haste
         else [in_line] * TIMES_IN_LINE
     )
 
@@ -179,12 +179,12 @@ _put_off: Final[ContextVar[list[bool] | None]] = ContextVar("django_jobs_put_off
 def wake() -> int:
     """Dispatch what may go if the broker has room for any of it; return how many jobs went.
 
-    For a caller who must not wait long: after SUBMISSION_BROKER_SECONDS of the broker, the scheduler does the rest.
+    For a caller who must not wait long: where the broker answers late, the scheduler does the rest.
     Raises neither BrokerUnavailable nor a database error, since the scheduler tries again.
     """
     if _is_put_off():
         return 0
-    return _quietly(lambda: _dispatch_if_room(Priority.CRITICAL, 1.0, TimeBudget(timing.SUBMISSION_BROKER_SECONDS)))
+    return _quietly(lambda: _dispatch_if_room(Priority.CRITICAL, 1.0, in_haste=True))
 
 
 @contextlib.contextmanager
@@ -211,13 +211,13 @@ def _is_put_off() -> bool:
     return wanted is not None
 
 
-def dispatch_without_budget() -> int:
+def dispatch_patiently() -> int:
     """Bring in what is due by now, and do what :func:`wake` does, however slow the broker is. For background processes.
 
     Tickets may be called back even if nothing waits. Return how many jobs went.
     """
     _quietly(backlog.bring_due)
-    return _quietly(lambda: _dispatch_if_room(Priority.CRITICAL, 1.0, TimeBudget(), calls_back=True))
+    return _quietly(lambda: _dispatch_if_room(Priority.CRITICAL, 1.0, calls_back=True))
 
 
 def dispatch_new(job: Job) -> int:
@@ -229,13 +229,10 @@ def dispatch_new(job: Job) -> int:
 
 
 def _dispatch_new(job: Job) -> int | None:
-    budget, queue = TimeBudget(timing.SUBMISSION_BROKER_SECONDS), Queue(job.job_type.pool, job.priority)
-    if window.was_just_full(queue) or budget.is_spent():
+    queue = Queue(job.job_type.pool, job.priority)
+    if window.was_just_full(queue):
         return 0
-    seen: BrokerState = budget.spend(get_broker().look)
-    if budget.is_spent():
-        return 0
-    size = window.read_window()
+    seen, size = _look(in_haste=True), window.read_window()
     taken = size.taken(queue, seen.depths)
     has_room = taken < size.size(queue, job.job_type_id)
     may_change = has_room or not (size.is_exactly_full(queue, seen.depths) or window.is_full_still(queue, taken))
@@ -247,16 +244,16 @@ def _dispatch_new(job: Job) -> int | None:
         return len(moved)
     if _is_put_off():
         return 0
-    count = make_passes(seen.rings, budget, lambda: _may_go(job, queue, budget))
+    count = make_passes(seen.rings, lambda: _may_go(job, queue), in_haste=True)
     if count == 0 and not has_room:
         window.note_full(queue, taken)
     return count
 
 
-def _may_go(job: Job, queue: Queue, budget: TimeBudget) -> bool:
+def _may_go(job: Job, queue: Queue) -> bool:
     """Return whether a new job waits for dispatch still, and the broker has room for it."""
     waits = Job.primary.filter(pk=job.pk, ready_at__isnull=False).exists()
-    return waits and not window.read_window().is_exactly_full(queue, budget.spend(get_broker().look).depths)
+    return waits and not window.read_window().is_exactly_full(queue, _look(in_haste=True).depths)
 
 
 def _queue_without_turn(job: Job, condition: Condition | None) -> list[Moved]:
@@ -281,7 +278,7 @@ def refill(priority: int, in_pools: Collection[str] = (), *, if_empty: bool = Fa
     may be empty for ever.
     """
     share = 0.0 if if_empty else 0.5
-    return _quietly(lambda: _dispatch_if_room(priority, share, TimeBudget(), in_pools))
+    return _quietly(lambda: _dispatch_if_room(priority, share, in_pools))
 
 
 def anything_queued(queues: Collection[str] = ()) -> bool:
@@ -292,7 +289,7 @@ def anything_queued(queues: Collection[str] = ()) -> bool:
     does not answer is not one without work.
     """
     backlog.bring_due()
-    if _dispatch_if_room(Priority.LOW, 1.0, TimeBudget()) is None:
+    if _dispatch_if_room(Priority.LOW, 1.0) is None:
         return True
     rows = Job.primary.filter(status=Status.QUEUED)
     if queues or pools.configured():
@@ -306,17 +303,29 @@ def anything_queued(queues: Collection[str] = ()) -> bool:
 
 
 def _dispatch_if_room(
-    priority: int, share: float, budget: TimeBudget, in_pools: Collection[str] = (), *, calls_back: bool = False
+    priority: int,
+    share: float,
+    in_pools: Collection[str] = (),
+    *,
+    calls_back: bool = False,
+    in_haste: bool = False,
 ) -> int | None:
-    if budget.is_spent():
-        return 0
-    seen, size = budget.spend(get_broker().look), window.read_window()
+    seen, size = _look(in_haste=in_haste), window.read_window()
     has_room = functools.partial(size.has_room, priority, share, in_pools=in_pools)
-    if budget.is_spent() or not has_room(seen.depths):
+    if not has_room(seen.depths):
         return 0
     if not (backlog.anything_may_wait(turns.BY_URGENCY) or (calls_back and size.may_be_overfull(seen.depths))):
         return 0
-    return make_passes(seen.rings, budget, lambda: has_room(budget.spend(get_broker().look).depths))
+    return make_passes(seen.rings, lambda: has_room(_look(in_haste=in_haste).depths), in_haste=in_haste)
+
+
+def _look(*, in_haste: bool) -> BrokerState:
+    """Return what the broker says. Raises BrokerUnavailable, for a caller in haste also where it answers late."""
+    broker = get_broker()
+    seen = None if in_haste and broker.answers_late() else broker.look()
+    if seen is None or (in_haste and broker.answers_late()):
+        raise BrokerUnavailable(say("The broker answered late a moment ago", code="broker_late"))
+    return seen
 
 
 def _quietly(go: Callable[[], int | None]) -> int:
@@ -335,7 +344,7 @@ def dispatch() -> int:
     Raises BrokerUnavailable.
     """
     backlog.bring_due()
-    return make_passes(get_broker().look().rings, TimeBudget(), lambda: True) or 0
+    return make_passes(get_broker().look().rings, lambda: True) or 0
 
 
 # The leading scheduler's part in rates of starts and breakers: a pass exactly when one may start more.
@@ -370,7 +379,7 @@ class FlowClock:
             return 0, min(wait, timing.START_CLOCK_LOOK_SECONDS)
         self._done = written
         self._passes_at = time.monotonic() + timing.START_CLOCK_PASS_SECONDS
-        return dispatch_without_budget(), timing.START_CLOCK_PASS_SECONDS
+        return dispatch_patiently(), timing.START_CLOCK_PASS_SECONDS
 
     def _written(self) -> tuple[float | None, float]:
         """Return the moment that the last pass of any process wrote, and in how many seconds that is.

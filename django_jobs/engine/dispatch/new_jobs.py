@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from django_jobs import pools
 from django_jobs.engine import timing
@@ -24,42 +21,6 @@ from django_jobs.statuses import Priority
 
 if TYPE_CHECKING:
     from django_jobs.engine.store.base_jobs import Store
-
-# How long a slow broker may hold up a caller who waits for an answer of their own, such as a web request.
-
-
-T = TypeVar("T")
-
-
-_rests_until: float = -math.inf
-
-
-class TimeBudget:
-    """The ``seconds`` that calls of the broker may take together; without a number they may take as long as they do."""
-
-    def __init__(self, seconds: float = math.inf) -> None:
-        self._left = seconds
-        #: Whether there is a limit at all.
-        self.is_limited = math.isfinite(seconds)
-
-    def spend(self, call: Callable[[], T]) -> T:
-        """Make a call of the broker, and return what it returns; the time that it takes is taken off the budget.
-
-        A call is not interrupted: the last one may take longer than what is left.
-        """
-        global _rests_until  # noqa: PLW0603  (a process-wide note)
-        started = time.monotonic()
-        try:
-            return call()
-        finally:
-            self._left -= time.monotonic() - started
-            if self._left < 0:
-                _rests_until = time.monotonic() + timing.BROKER_REST_SECONDS
-
-    def is_spent(self) -> bool:
-        """Return whether the caller must go on without the broker: the budget, or one before it, was spent."""
-        return self.is_limited and (self._left < 0 or time.monotonic() < _rests_until)
-
 
 # Which new jobs go without the dispatcher, since they take nobody's turn.
 #
@@ -190,7 +151,7 @@ def at_once(new: NewJob) -> Condition | None:
 def _answers(queue: Queue) -> bool:
     """Return whether the broker has neither failed nor been slow nor full just now."""
     try:
-        is_slow = time.monotonic() < _rests_until
-        return not (is_slow or get_broker().failed_just_now() or window.was_just_full(queue))
+        broker = get_broker()
+        return not (broker.failed_just_now() or broker.answers_late() or window.was_just_full(queue))
     except BrokerUnavailable:
         return False

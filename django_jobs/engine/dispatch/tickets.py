@@ -16,7 +16,6 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import in_flight, window
-from django_jobs.engine.dispatch.new_jobs import TimeBudget
 from django_jobs.engine.ports import Queue, Ticket, get_broker
 from django_jobs.engine.store.values import After, Move, Moved, place_in_lane
 from django_jobs.engine.transitions import move
@@ -49,7 +48,7 @@ class Queued(NamedTuple):
 def push_new(moved: Sequence[Moved]) -> str:
     """Give jobs that were stored as Queued their tickets. Return why the broker did not take them; empty if it did."""
     try:
-        TimeBudget(timing.SUBMISSION_BROKER_SECONDS).spend(lambda: _push(moved))
+        _push(moved)
     except BrokerUnavailable as error:
         return _not_taken(error)
     return ""

@@ -70,7 +70,7 @@ class Neighbors:
         self._next = time.monotonic() + timing.LEASE_LOOK_SECONDS
         count = sum(map(_end, window.workers_gone_from_here()))
         if count:
-            dispatcher.dispatch_without_budget()  # for the first loss they run again at once; nobody may lead now
+            dispatcher.dispatch_patiently()  # for the first loss they run again at once; nobody may lead now
         return count
 
 

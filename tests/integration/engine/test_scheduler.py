@@ -80,7 +80,7 @@ def test_a_mistake_when_the_lead_is_taken_is_reported_and_does_not_end_the_sched
     with monkeypatch.context() as patch:
         patch.setattr(leader, "lead", lambda: 1 / 0)
         assert (leader.leads, leader.tick(), leader.leads) == (True, {}, False)
-    interpose("dispatch_without_budget", lambda: 3)
+    interpose("dispatch_patiently", lambda: 3)
     assert leader.tick() == {"dispatch": 3}
 
 
@@ -88,7 +88,7 @@ def test_a_failing_duty_stops_no_other(clock: Clock, interpose: Interpose) -> No
     def fail() -> int:
         raise ZeroDivisionError
 
-    interpose("dispatch_without_budget", fail)
+    interpose("dispatch_patiently", fail)
     Worker.objects.create(name="old", pid=1, hostname="h", queues="", started_at=LONG_AGO, last_seen=LONG_AGO)
     assert Scheduler("one").tick() == {"forget_workers": 1}
 
@@ -100,7 +100,7 @@ def test_a_duty_is_reported_each_time_that_it_begins_to_fail(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, interpose: Interpose, caplog: pytest.LogCaptureFixture
 ) -> None:
     divisors = iter([0, 0, 1, 0])
-    interpose("dispatch_without_budget", lambda: 0 // next(divisors))
+    interpose("dispatch_patiently", lambda: 0 // next(divisors))
     monkeypatch.setattr(logging.getLogger("django_jobs"), "propagate", True)
     leader, told = Scheduler("one"), list[int]()
     for _ in range(4):

@@ -72,7 +72,7 @@ def test_a_scheduler_that_was_frozen_in_the_midst_of_a_tick_rescues_nothing_in_i
         clock.now += 3_600
         return 0
 
-    interpose("dispatch_without_budget", freeze)  # the duty before the rescue
+    interpose("dispatch_patiently", freeze)  # the duty before the rescue
     leader.tick()
 
     assert reread(job).status == "Running"
@@ -150,7 +150,7 @@ def test_a_machine_that_was_suspended_rescues_nothing_before_everybody_could_ren
 
 def test_many_duties_that_take_their_time_make_a_long_tick_but_no_gap(clock: Clock, interpose: Interpose) -> None:
     job, leader = expired_job(), Scheduler("one")
-    interpose("dispatch_without_budget", lasting(clock, 3))
+    interpose("dispatch_patiently", lasting(clock, 3))
     interpose("expire_jobs", lasting(clock, 3))
     interpose("forget_workers", lasting(clock, 3))
     tick_for(leader, clock, 5)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.dispatcher import anything_queued
     from django_jobs.engine.dispatch.dispatcher import dispatch
     from django_jobs.engine.dispatch.dispatcher import dispatch_new
-    from django_jobs.engine.dispatch.dispatcher import dispatch_without_budget
+    from django_jobs.engine.dispatch.dispatcher import dispatch_patiently
     from django_jobs.engine.dispatch.dispatcher import refill
     from django_jobs.engine.dispatch.dispatcher import wake
     from django_jobs.engine.dispatch.new_jobs import goes_at_once
@@ -91,7 +91,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.dispatcher import FlowClock
     from django_jobs.engine.dispatch.in_flight import look_at_lock as look_at_dispatch_lock
     from django_jobs.engine.dispatch.in_flight import take_lock as take_dispatch_lock
-    from django_jobs.engine.dispatch.new_jobs import TimeBudget
     from django_jobs.engine.memory import Rest
     from django_jobs.engine.dispatch.tickets import push_tickets
     from django_jobs.engine.dispatch.tickets import withdraw_tickets

@@ -64,7 +64,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.timing import LONGEST_REST_SECONDS as MAX_REST_SECONDS
     from django_jobs.engine.dispatch.new_jobs import TRIES as SHORT_WAY_TRIES
     from django_jobs.engine.timing import SHARE_ANSWER_SECONDS as LIMIT_ANSWER_SECONDS
-    from django_jobs.engine.timing import BROKER_REST_SECONDS
     from django_jobs.engine.dispatch.turns import OTHER_KEY
     from django_jobs.engine.dispatch.turns import QUEUED
     from django_jobs.engine.dispatch.turns import OF as TYPE_TURNS_OF

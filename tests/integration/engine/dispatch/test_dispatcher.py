@@ -213,7 +213,7 @@ def test_workers_of_some_queues_do_not_take_up_the_room_of_those_of_others(broke
         pending_job(kind, priority=Priority.CRITICAL)
     patient = [pending_job(kind, priority=Priority.LOW) for _ in range(3)]
 
-    assert verbs.dispatch_without_budget() == 8 + len(patient)
+    assert verbs.dispatch_patiently() == 8 + len(patient)
 
     assert {reread(job).status for job in patient} == {"Queued"}
     later = pending_job(kind, priority=Priority.LOW)
@@ -229,7 +229,7 @@ def test_a_worker_of_several_queues_holds_room_for_what_it_takes_first(broker: M
     for _ in range(6):
         pending_job(kind, priority=Priority.HIGH)
     low = pending_job(kind, priority=Priority.LOW)
-    assert verbs.dispatch_without_budget() == 4
+    assert verbs.dispatch_patiently() == 4
     assert reread(low).status == "Pending"
 
 
@@ -237,7 +237,7 @@ def test_a_priority_that_nobody_serves_gets_a_small_window_of_its_own(broker: Me
     widen(100, "jobs-high")
     for _ in range(2 * verbs.MIN_WINDOW):
         pending_job(kind, priority=Priority.LOW)
-    assert verbs.dispatch_without_budget() == verbs.MIN_WINDOW
+    assert verbs.dispatch_patiently() == verbs.MIN_WINDOW
 
 
 def test_no_more_lies_at_the_broker_than_two_slow_workers_ask_for(broker: MemoryBroker, kind: JobType) -> None:
@@ -246,7 +246,7 @@ def test_no_more_lies_at_the_broker_than_two_slow_workers_ask_for(broker: Memory
     flooding, other = make_organization(), make_organization()
     for _ in range(10):
         pending_job(kind, flooding)
-    assert verbs.dispatch_without_budget() == 2
+    assert verbs.dispatch_patiently() == 2
     late = pending_job(kind, other)
     for ticket in broker.take_all():
         start_queued(Job.objects.get(pk=ticket.pk))

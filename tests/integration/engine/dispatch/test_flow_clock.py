@@ -55,7 +55,7 @@ def passes(interpose: Interpose) -> list[float]:
         made.append(time.monotonic())
         return 3
 
-    interpose("dispatch_without_budget", make)
+    interpose("dispatch_patiently", make)
     return made
 
 
@@ -169,7 +169,7 @@ def test_the_thread_of_a_scheduler_dispatches_what_waits_unless_the_broker_is_an
     limited_type()
     for verb in ("dispatch_new", "wake", "goes_at_once"):
         interpose(verb, lambda *_: None)
-    leader, stop, dispatch = Scheduler("one"), threading.Event(), verbs.dispatch_without_budget
+    leader, stop, dispatch = Scheduler("one"), threading.Event(), verbs.dispatch_patiently
     rests, drop = list[str](), verbs.drop_connections
 
     def drop_and_tell() -> None:
@@ -181,7 +181,7 @@ def test_the_thread_of_a_scheduler_dispatches_what_waits_unless_the_broker_is_an
     def dispatch_unless_in_its_ticks(*args: Any) -> int:
         return 0 if threading.current_thread() is loop else dispatch(*args)
 
-    interpose("dispatch_without_budget", dispatch_unless_in_its_ticks)
+    interpose("dispatch_patiently", dispatch_unless_in_its_ticks)
 
     def run() -> None:
         leader.run(stop)

@@ -13,7 +13,6 @@ from tests.integration.conftest import Reasons
 from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread, ticket_of
 from tests.support.refusals import refused
-from tests.support.tuning import Tuning
 from tests.support.verbs import EXIT_REASONS, FOREIGN_BROKER, MARKER, Scheduler, TicketWatch
 
 
@@ -127,8 +126,7 @@ def test_while_the_broker_is_down_nothing_is_done(marked: MemoryBroker) -> None:
     assert TicketWatch().reissue_lost() == 0
 
 
-def test_a_broker_that_turns_out_to_be_anothers_gets_no_ticket(broker: MemoryBroker, tuning: Tuning) -> None:
-    tuning.set(broker_rests_until=0.0)
+def test_a_broker_that_turns_out_to_be_anothers_gets_no_ticket(broker: MemoryBroker) -> None:
     scheduler = Scheduler("scheduler-1")
     broker.is_down = True
     job = pending_job()

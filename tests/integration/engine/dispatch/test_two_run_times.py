@@ -68,7 +68,7 @@ class Slot:
         if not self._waiting:
             tickets = self._consumer.take_now(self._estimator.set_size()).tickets
             self._waiting.extend(verbs.claim(tickets, self.name, self._estimator.fits) if tickets else ())
-        verbs.dispatch_without_budget()
+        verbs.dispatch_patiently()
         if not self._waiting:
             self.until = NEVER
             return None
@@ -234,7 +234,7 @@ def test_and_when_the_others_job_is_queued_behind_them_already(broker: MemoryBro
     broker.push([ticket_of(job)])
     Job.objects.filter(status="Pending").update(status="Canceled", ready_at=None)
     announce(1)
-    verbs.dispatch_without_budget()
+    verbs.dispatch_patiently()
     assert broker.pks() == [job.pk]
 
 
