@@ -16,14 +16,14 @@ from typing import Any, Final, Protocol
 
 from django.utils.crypto import salted_hmac
 
-from django_jobs.engine.actors import WORKER, Actor
+from django_jobs.engine.actors import Actor
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import ALWAYS, After, Condition, JobRow, Move, Moved, Terms, Waypoint
+from django_jobs.engine.store.values import ALWAYS, After, Condition, Move, Moved, Terms, Waypoint
 from django_jobs.models import DependencyTask, Job
 from django_jobs.models.batch import COUNTED
-from django_jobs.statuses import DISPATCHABLE, TERMINAL, Status, may_move
+from django_jobs.statuses import DISPATCHABLE, TERMINAL, may_move
 
 # Groups like errors: a fingerprint is a hash of the message without numbers, ids and quoted texts.
 #
@@ -234,15 +234,6 @@ def move(  # noqa: PLR0913  (all terms of a move)
 
 def _counts(item: Moved) -> bool:
     return item.to_status in COUNTED or item.from_status in COUNTED
-
-
-def claim_known(item: Move, known: Sequence[JobRow], *, worker_name: str) -> tuple[Moved, JobRow] | None:
-    """Move a queued job to Running if it is like one of the ``known``; return the move, and its row as it was."""
-    terms = Terms(sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
-    claimed = store().claim_known(_with_readiness(item), terms, known)
-    if claimed is not None:
-        hooks.announcer.changed([claimed[0]])
-    return claimed
 
 
 def _passed(item: Moved, via: Waypoint) -> Moved:

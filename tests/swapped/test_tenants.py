@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest import mock
 
 import pytest
 from django.apps import apps
@@ -63,21 +62,16 @@ def claimed(broker: MemoryBroker) -> list[Any]:
     return verbs.claim(broker.take_all(), WORKER)
 
 
-def test_a_job_like_another_is_known_by_the_keys_and_ids_of_tenants(
-    broker: MemoryBroker, tenant: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jobs_are_claimed_by_the_keys_and_ids_of_their_tenants(broker: MemoryBroker, tenant: Any) -> None:
     kind, owner = make_job_type(), make_seat(tenant)
     for _ in range(2):
         submit_job(kind, tenant, user=owner)
     verbs.dispatch()
     first, second = broker.take_all()
     (like,) = verbs.claim([first], WORKER)
-    read = mock.Mock(wraps=verbs.store().claim_rows)
-    monkeypatch.setattr(verbs.store(), "claim_rows", read)
     (found,) = verbs.claim([second], WORKER)
     assert (found.organization_pk, found.organization, found.row.owner_id) == (tenant.pk, "acme", owner.pk)
     assert (found.organization_pk, found.handler) == (like.organization_pk, like.handler)
-    assert any(call.args[0] for call in read.mock_calls) is not verbs.store().claims_known
 
 
 def suspend(tenant: Any, state: str = "late") -> None:

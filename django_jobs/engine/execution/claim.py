@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,13 +21,13 @@ from django_jobs.engine.deadlines import Late
 from django_jobs.engine.dispatch import backlog, tenant_shares, tickets, turns
 from django_jobs.engine.execution import breaker
 from django_jobs.engine.job_types import handlers
-from django_jobs.engine.memory import Memory, Tries, forgets
+from django_jobs.engine.memory import Memory, forgets
 from django_jobs.engine.ports import Queue, Ticket, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
 from django_jobs.engine.store.values import INCREMENT, NOW, After, Candidate, JobRow, Move, Moved, Waypoint
 from django_jobs.engine.submission.targets import may_own, may_submit
-from django_jobs.engine.transitions import claim_known, fingerprint, move
+from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model
 from django_jobs.models.job import format_job_id
@@ -58,16 +57,14 @@ class Refusal:
 
 
 class PolicyAnswer(NamedTuple):
-    """What the policy said of jobs like this one, and when it was asked that."""
+    """What the policy said of jobs of a kind, and when it was asked that."""
 
     asked: float
     refusal: Refusal | None
-    job: JobRow
 
 
-#: The main loop and the refiller ask at the same time. Held by who writes answers, or walks through them.
+#: The main loop and the refiller ask at the same time. Held while an answer is written.
 _writing: Final = threading.Lock()
-#: The newest last.
 _answers: Final[Memory[tuple[Any, ...], PolicyAnswer]] = Memory(MAX_ANSWERS)
 #: One job of each kind for which an answer was wanted since they were last asked for again.
 _wanted: Final[Memory[tuple[Any, ...], JobRow]] = Memory(MAX_ANSWERS)
@@ -81,14 +78,9 @@ def refusal_of(job: JobRow) -> Refusal | None:
 
 def answer_to(job: JobRow) -> PolicyAnswer | None:
     """Return the answer for a job that has not expired, and note that it was wanted."""
-    return _answers.fresh(want_answers(job))
-
-
-def want_answers(job: JobRow) -> tuple[Any, ...]:
-    """Note that an answer for this job was wanted; return its key."""
     key = _key(job)
     _wanted.put(key, _kind(job))
-    return key
+    return _answers.fresh(key)
 
 
 def ask_again(is_called_away: Callable[[], bool] = lambda: False) -> None:
@@ -111,11 +103,10 @@ def _ask_now(key: tuple[Any, ...], job: JobRow) -> Refusal | None:
     asked = time.monotonic()
 
     def ask() -> Refusal | None:
-        answer = PolicyAnswer(asked, _ask_quietly(job), _kind(job))
+        answer = PolicyAnswer(asked, _ask_quietly(job))
         with _writing:
             before = _answers.get(key)
             if before is None or before.value.asked <= asked:  # else another thread has asked later, and was answered
-                _answers.pop(key, None)
                 _answers.put(key, answer, timing.CLAIM_ANSWER_SECONDS)
         return answer.refusal
 
@@ -184,12 +175,6 @@ def _ask_policy(job: JobRow) -> Refusal | None:
 # Judging whether a queued job may run now: by its type, its organization, its owner and its handler.
 
 
-#: So many answers of the policy, the newest, may let a job start in the statement that reads it.
-MAX_KNOWN: Final = 50
-#: Whether jobs are like those that were claimed before, as one after the other is claimed: with many owners few are.
-likeness: Final = Tries(63)
-
-
 def refuse_claims(job: JobRow, refusal: Refusal) -> Move:
     """Return the move of a job that may not run."""
     # This is judged for each job, since each has waited for its own time.
@@ -247,19 +232,6 @@ def known_handler(job: JobRow) -> Handler | None:
     return handlers.loaded_handler(job.handler_method)
 
 
-def known_claims() -> list[JobRow]:
-    """Return one of each kind of jobs that may run and whose handlers are loaded, as far as that is known.
-
-    They have no parameters and no metadata.
-    """
-    now, alias = time.monotonic(), database.alias()
-    with _writing:
-        newest = list(itertools.islice(reversed(_answers.items()), MAX_KNOWN))
-    valid = [answer for key, (ends, answer) in newest if now < ends and key[0] == alias]
-    allowed = [answer.job for answer in valid if answer.refusal is None]
-    return [job for job in allowed if job.handler_method and handlers.loaded_handler(job.handler_method) is not None]
-
-
 def _not_loadable_since(job: JobRow) -> float:
     """Return for how many seconds workers have not been able to load the handler; a retry begins anew."""
     logs = ExecutionLog.primary.filter(job_id=job.pk).order_by("id")
@@ -279,7 +251,6 @@ def forget_verdicts() -> None:
     """Forget all that is known, so that organization and policy are asked anew."""
     _answers.clear()
     _wanted.clear()
-    likeness.forget()
 
 
 # Starting jobs: Running, each for one attempt, under a lease.
@@ -305,14 +276,6 @@ def start_unbegun(
         only_due=via is not None,
         via=via,
     )
-
-
-def start_known_unbegun(
-    pk: int, attempt: int, worker_name: str, known: Sequence[JobRow]
-) -> tuple[Moved, JobRow] | None:
-    """Move a queued job to Running if it is like one of these rows; return its own as well, as it was before."""
-    item = Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=_lease(worker_name))
-    return claim_known(item, known, worker_name=worker_name)
 
 
 def _lease(worker_name: str) -> dict[str, Any]:
@@ -343,8 +306,6 @@ def claim_jobs(
     ``examining`` gets the key of each job before the policy is asked about it and its handler is loaded, since either
     may end the process; 0 when that is over.
     """
-    if len(tickets) == 1 and (claimed := _claim_known(tickets[0], worker_name)) is not None:
-        return [claimed]
     queued, wanted = _read_queued(tickets)
     count = max(1, fits([ahead_name(job) for job in queued]))
     accepted, refused = _judge(queued[:count], wanted, worker_name, examining)
@@ -362,26 +323,6 @@ def claim_jobs(
     starting = [item for item in accepted if item.pk in running]
     _read_replaced(starting, running)
     return starting
-
-
-def _claim_known(ticket: Ticket, worker_name: str) -> Claimed | None:
-    """Start a job about which nobody need be asked, in one statement; None where it did not start that way.
-
-    Where most jobs are unlike those before them this is rarely tried, since it takes a statement in vain.
-    """
-    is_worth_it = store().claims_known and likeness.is_due()
-    known = [row for row in known_claims() if row.pool == ticket.pool] if is_worth_it else []
-    if not known:
-        return None
-    found = start_known_unbegun(ticket.pk, ticket.attempt, worker_name, known)
-    likeness.note(succeeded=found is not None)
-    if found is None:
-        return None
-    moved, row = found
-    want_answers(row)
-    claimed = claimed_job(row, ticket, handlers.resolve_handler(row.handler_method or ""), worker_name)
-    _read_replaced([claimed], {moved.pk: moved.queued_at})
-    return claimed
 
 
 def ahead_name(job: JobRow) -> str:

@@ -284,8 +284,6 @@ class Store(StoreBacklog):
     #
     # The same through the ORM took three times as long, most of it spent before the database was asked.
 
-    #: Whether :meth:`claim_known` claims anything.
-    claims_known: ClassVar[bool] = False
     #: SQL that locks the jobs that are read, and leaves out those whose rows are in use; a store may have none.
     sql_locks_jobs: ClassVar[str] = ""
 
@@ -299,14 +297,6 @@ class Store(StoreBacklog):
         asked = time.monotonic()
         found = self.fetch(sql, params, rows=len(pks), newest=max(pks))
         return [claim_row(dict(zip(columns, values, strict=True)), tenant, asked) for values in found]
-
-    def claim_known(self, item: Move, terms: Terms, known: Sequence[JobRow]) -> tuple[Moved, JobRow] | None:
-        """Move a job, and return what happened and what :meth:`claim_rows` tells of it; in one statement.
-
-        It moves only if it has the type, its pool, the organization, the owner and so on of one of the ``known`` rows,
-        its type is open, and it has not expired. None where it did not move.
-        """
-        return None
 
     def _by_keys(self, pks: Sequence[int]) -> tuple[str, Params]:
         """Return SQL that a column's value is one of these keys, and its parameters."""

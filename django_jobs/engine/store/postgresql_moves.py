@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, cast
 
 from django.core.serializers.json import DjangoJSONEncoder
 
-from django_jobs.engine.store.base_jobs import claim_columns, claim_row
 from django_jobs.engine.store.postgresql_core import (
     LOGGED,
     Slot,
@@ -23,24 +20,20 @@ from django_jobs.engine.store.postgresql_core import (
     next_key,
     slot,
 )
-from django_jobs.engine.store.postgresql_inserts import PostgreSQLInserts, preparations
+from django_jobs.engine.store.postgresql_inserts import PostgreSQLInserts
 from django_jobs.engine.store.values import (
     INCREMENT,
     After,
     Attempt,
-    Condition,
-    JobRow,
     Move,
     Moved,
     NewStep,
     StoredStep,
-    TenantColumn,
     Terms,
-    tenant_column,
 )
-from django_jobs.models import BatchChange, Breaker, DependencyTask, ExecutionLog, Job, JobCheckpoint, JobStep, JobType
+from django_jobs.models import BatchChange, DependencyTask, ExecutionLog, Job, JobCheckpoint, JobStep
 from django_jobs.models.batch import COUNTED
-from django_jobs.statuses import TERMINAL, BreakerState, Status
+from django_jobs.statuses import TERMINAL, Status
 
 #: What a move says of itself, beside the fields that it writes.
 SAID: Final = {"to_status": "text", "attempt": "integer", "message": "text", "reason": "text", "traceback": "text"}
@@ -65,9 +58,6 @@ TOLD: Final = {
 }
 #: What the statement returns of a job.
 ReadRow: TypeAlias = tuple[Any, ...]
-#: What is read of the job and its type, as they were before the move.
-_JOINED = f"""JOIN "{Job._meta.db_table}" j ON j.id = n.id
-            LEFT JOIN "{JobType._meta.db_table}" t ON t.type_name = j.job_type_id"""
 #: The lock makes the statement wait for a rescue that is under way; the conditions are asked again after that.
 _OWNED: Final = f"""FROM (
         SELECT id FROM "{Job._meta.db_table}"
@@ -103,14 +93,6 @@ class PostgreSQLStore(PostgreSQLInserts):
         return [moved for group in groups for moved in self._move_shape(group, terms)]
 
     def _move_shape(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
-        wanted = {item.pk: item for item in moves}
-        return [moved_from(row, wanted[row[0]], terms) for row in self._fetch_moved(moves, terms)]
-
-    def _fetch_moved(self, moves: Sequence[Move], terms: Terms, told: str = "", joined: str = "") -> list[ReadRow]:
-        """Return of each job that moved what :class:`Moved` tells, and behind it what is ``told`` of a row ``joined``.
-
-        Rows that are joined are as they were before.
-        """
         pks = [item.pk for item in moves]
         params: dict[str, Any] = {"pks": array(pks), "sources": array(terms.sources), "worker_name": terms.worker_name}
         params |= {"actor": terms.actor.name, "actor_kind": terms.actor.kind, "owner": terms.worker_name}
@@ -133,10 +115,10 @@ class PostgreSQLStore(PostgreSQLInserts):
             only_own=terms.only_own,
             only_if=terms.only_if.sql,
             has_via=terms.via is not None,
-            told=told,
-            joined=joined,
         )
-        return self.fetch(sql, params, rows=len(pks), newest=max(pks))
+        wanted = {item.pk: item for item in moves}
+        found = self.fetch(sql, params, rows=len(pks), newest=max(pks))
+        return [moved_from(row, wanted[row[0]], terms) for row in found]
 
     def _written(self, name: str, values: list[Any], params: dict[str, Any]) -> Written:
         column, kind, is_json = columns_of(Job, self.alias)[_attribute(name)]
@@ -151,38 +133,6 @@ class PostgreSQLStore(PostgreSQLInserts):
         if is_json:
             values = [None if value is None else json.dumps(value, cls=DjangoJSONEncoder) for value in values]
         return Written(column, "plain", slot(f"v_{name}", kind, values, params))
-
-    # Claiming a job in the statement that reads it, where the answers to all questions that it raises are known.
-
-    claims_known: ClassVar[bool] = True
-
-    def claim_known(self, item: Move, terms: Terms, known: Sequence[JobRow]) -> tuple[Moved, JobRow] | None:
-        tenant = tenant_column()
-        columns = claim_columns(tenant, self.sql_now())
-        terms = replace(terms, only_if=Condition(_guard(self.alias, tenant), self._arrays(known)))
-        asked = time.monotonic()
-        rows = self._fetch_moved([item], terms, told=_told(tenant, self.sql_now()), joined=_JOINED)
-        if not rows:
-            return None
-        own = rows[0][-len(columns) :]
-        return moved_from(rows[0], item, terms), claim_row(dict(zip(columns, own, strict=True)), tenant, asked)
-
-    def _arrays(self, known: Sequence[JobRow]) -> tuple[Any, ...]:
-        """Return the values of the guard, in the order of its columns."""
-        prepare = dict(preparations())
-        columns = [
-            [row.job_type_id for row in known],
-            [row.handler_method for row in known],
-            [row.requires_permission for row in known],
-            [row.submit_by for row in known],
-            [row.pool for row in known],
-            [prepare["organization_id"](row.organization_id, self.connection) for row in known],
-            [row.organization for row in known],
-            [prepare["owner_id"](row.owner_id, self.connection) for row in known],
-            [row.owner_name for row in known],
-            [row.submitted_by_id is not None for row in known],
-        ]
-        return tuple(columns)
 
     # Storing a step or a checkpoint in one statement, which locks the job's row and asks who owns it.
 
@@ -274,8 +224,6 @@ def sql_moves(  # noqa: PLR0913  (all that the text depends on)
     only_own: bool,
     only_if: str,
     has_via: bool,
-    told: str,
-    joined: str,
 ) -> str:
     """The statement: lock by id, judge, update, log, and note the ends of jobs that others wait for."""
     named = dict(zip(SAID, said, strict=True))
@@ -299,7 +247,7 @@ def sql_moves(  # noqa: PLR0913  (all that the text depends on)
             SELECT locked.*{slots}
             FROM locked JOIN unnest({keys}{given}) AS v(pk{slots}) ON locked.id = v.pk
         ), {", ".join(steps)}
-        SELECT {", ".join(f"n.{name}" for name in TOLD.values())} {told} FROM numbered n {joined}
+        SELECT {", ".join(f"n.{name}" for name in TOLD.values())} FROM numbered n
     """
 
 
@@ -380,40 +328,6 @@ def moved_from(row: ReadRow, item: Move, terms: Terms) -> Moved:
 @functools.cache
 def _attribute(name: str) -> str:
     return str(cast("Any", Job._meta.get_field(name)).attname)
-
-
-@functools.cache
-def _told(tenant: TenantColumn, now: str) -> str:
-    return "".join(f", {sql}" for sql in claim_columns(tenant, now).values())
-
-
-@functools.cache
-def _guard(alias: str, tenant: TenantColumn) -> str:
-    """Return SQL that a row is like a known one, may start by its type and its breaker, and has not expired."""
-    jobs, kinds = f'"{Job._meta.db_table}"', columns_of(Job, alias)
-    arrays = [*["text"] * 5, kinds["organization_id"].kind, "text", kinds["owner_id"].kind, "text", "boolean"]
-    slots = ", ".join(f"%s::{kind}[]" for kind in arrays)
-    return f"""EXISTS (
-                SELECT 1 FROM "{JobType._meta.db_table}" t JOIN unnest({slots}) AS k(
-                    job_type, handler, permission, submit_by, pool, organization, tenant, owner, owner_name, by_job
-                ) ON t.type_name = k.job_type AND t.handler_method = k.handler
-                    AND t.requires_permission = k.permission AND t.submit_by = k.submit_by
-                    AND t.pool = k.pool
-                WHERE t.is_enabled AND NOT t.is_paused AND (
-                    t.breaker_failures = 0 OR NOT EXISTS (
-                        SELECT 1 FROM "{Breaker._meta.db_table}" b
-                        WHERE b.job_type_id = t.type_name AND b.state = '{BreakerState.OPEN}'
-                            AND (b.organization_id IS NULL OR b.organization_id = {jobs}.organization_id)
-                            AND (b.tries_since <= {jobs}.queued_at) IS NOT TRUE
-                    )
-                ) AND {jobs}.job_type_id = k.job_type
-                    AND {jobs}.organization_id = k.organization AND {jobs}.owner_id IS NOT DISTINCT FROM k.owner
-                    AND {jobs}.owner_name = k.owner_name AND ({jobs}.submitted_by_id IS NOT NULL) = k.by_job
-                    AND k.tenant = (
-                        SELECT o.{tenant.column}::text FROM {tenant.table} o
-                        WHERE o.{tenant.key} = {jobs}.organization_id
-                    )
-            ) AND ({jobs}.expires_at IS NULL OR {jobs}.expires_at > statement_timestamp())"""
 
 
 def _params(attempt: Attempt) -> dict[str, Any]:

@@ -104,15 +104,12 @@ if TYPE_CHECKING:
     from django_jobs.engine.claimed_job import Claimed
     from django_jobs.engine.execution.claim import claim_jobs as claim
     from django_jobs.engine.execution.claim import claimed_job
-    from django_jobs.engine.execution.claim import likeness as claim_likeness
     from django_jobs.engine.execution.claim import forget_verdicts as forget_claim_verdicts
     from django_jobs.engine.execution.claim import known_handler
     from django_jobs.engine.execution.claim import refusal_of as policy_refusal
-    from django_jobs.engine.execution.claim import known_claims as known_verdicts
     from django_jobs.engine.execution.claim import ask_again as ask_policy_again
     from django_jobs.engine.execution.claim import take_share
     from django_jobs.engine.execution.claim import start_unbegun
-    from django_jobs.engine.execution.claim import start_known_unbegun as start_known
 
     # Run
     from django_jobs.engine.execution.run import attempt_handler as attempt

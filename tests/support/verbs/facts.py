@@ -70,7 +70,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.timing import BROKER_FULL_SECONDS as FULL_WINDOW_SECONDS
     from django_jobs.engine.dispatch.window import MIN_WINDOW
     from django_jobs.engine.timing import CLAIM_IN_USE_SECONDS as ALL_IN_USE_SECONDS
-    from django_jobs.engine.execution.claim import MAX_KNOWN as KNOWN_VERDICTS
     from django_jobs.engine.execution.run import ATTEMPT_LOST
     from django_jobs.engine.execution.leases import UNSTORED
     from django_jobs.engine.execution.leases import LEASE_OVER

@@ -59,6 +59,19 @@ def test_a_verdict_holds_for_a_second_and_no_longer(
     assert claimed(third) == [after]
 
 
+def test_an_answer_that_was_wanted_is_asked_for_again_before_it_is_too_old(
+    organization: Organization, clock: Clock
+) -> None:
+    kind = make_job_type()
+    first, second = (queued(job_type=kind, organization=organization) for _ in range(2))
+    assert claimed(first) == ["Running"]
+    clock.now += 0.8
+    verbs.ask_policy_again()  # as the refiller does after each claim
+    set_active(organization, False)
+    clock.now += 0.8
+    assert claimed(second) == ["Running"]
+
+
 def test_of_two_types_each_has_its_own_verdict(settings: Any, organization: Organization) -> None:
     user = make_user(member_of=[organization])
     kinds = [make_job_type(type_name="a_first"), make_job_type(type_name="a_second")]

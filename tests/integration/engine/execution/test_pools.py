@@ -46,7 +46,7 @@ def test_a_ticket_in_another_pools_queue_is_void(
     assert broker.tickets == []
 
 
-def test_a_known_claim_sees_at_once_that_the_pool_was_changed(
+def test_a_claim_sees_at_once_that_the_pool_was_changed(
     broker: MemoryBroker, gpu: JobType, organization: Organization
 ) -> None:
     first, second, third = queued(gpu, organization, 3)
