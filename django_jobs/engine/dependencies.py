@@ -261,22 +261,20 @@ TASKS_AT_ONCE: Final = 100
 PAGE: Final = 500
 
 
-def hindrance(pk: int) -> str | None:
-    """Return why a retry of this job would be in vain: a parent that must complete ended otherwise; else None."""
-    # A canceled one first, because it cannot be retried.
-    rows = dead_links().filter(child_id=pk).order_by("parent__status", "parent_id")
-    parent = rows.values_list("parent_id", "parent__created_at", "parent__status").first()
-    if parent is None:
-        return None
-    name = format_job_id(parent[0], parent[1].year)
-    if parent[2] == Status.CANCELED:
+def hindrances(pks: Iterable[int]) -> dict[int, str]:
+    """Return why a retry would be in vain, of each of these jobs for which a parent must complete that ended otherwise.
+
+    A canceled parent is told before others, because it cannot be retried.
+    """
+    rows = dead_links().filter(child_id__in=pks).order_by("-parent__status", "-parent_id")  # the last one is told
+    found = rows.values_list("child_id", "parent_id", "parent__created_at", "parent__status")
+    return {pk: _hindrance(format_job_id(parent, moment.year), status) for pk, parent, moment, status in found}
+
+
+def _hindrance(name: str, status: str) -> str:
+    if status == Status.CANCELED:
         return say(_("it waits for %(job)s, which was canceled"), code="parent_canceled", job=name)
     return say(_("it waits for %(job)s, which must be retried first"), code="parent_failed", job=name)
-
-
-def without_hope(pks: Iterable[int]) -> set[int]:
-    """Return those of these jobs for which a parent must complete that ended without completing."""
-    return set(dead_links().filter(child_id__in=pks).values_list("child_id", flat=True))
 
 
 def follow_up_after_commit() -> int:

@@ -6,7 +6,6 @@ import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from django.db import transaction
@@ -82,19 +81,17 @@ class Performed:
 
 
 CANCEL_MESSAGE: Final = say("Canceled before it ran", code="canceled")
-NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def cancel_many(
-    pks: Sequence[int], actor: Actor, *, message: str = CANCEL_MESSAGE, operation_id: int | None = None
-) -> Performed:
-    """Cancel those of these jobs that wait, and ask those that run to stop, in the transaction that is open.
+def _cancel(order: Order, pks: Sequence[int]) -> Performed:
+    """Cancel those of these jobs that wait, and ask those that run to stop.
 
     Jobs that have ended are left out, and so are those whose rows somebody holds, and those that were asked before.
     """
+    actor, message = order.actor, order.message(CANCEL_MESSAGE)
     rows = Job.primary.filter(pk__in=pks).only("pk", "status", "created_at", "worker_name", "cancel_requested_at")
     jobs = list(database.locked(rows, skip=True))
-    mark: dict[str, Any] = {} if operation_id is None else {"operation_id": operation_id}
+    mark: dict[str, Any] = {} if order.operation_id is None else {"operation_id": order.operation_id}
     waiting = [_canceled(job.pk, actor, message, mark) for job in jobs if job.status in WAITING]
     running = [job for job in jobs if job.status == Status.RUNNING and job.cancel_requested_at is None]
     asked = {job.pk for job in running}
@@ -107,7 +104,7 @@ def cancel_many(
     return Performed({item.pk for item in move(waiting, sources=WAITING, actor=actor)} | asked, asked)
 
 
-def _canceled(pk: int, actor: Actor, message: str = CANCEL_MESSAGE, more: Mapping[str, Any] = NOTHING) -> Move:
+def _canceled(pk: int, actor: Actor, message: str, more: Mapping[str, Any]) -> Move:
     values = {"canceled_at": NOW, "canceled_by": actor.name, "ready_at": None, "next_retry_at": None, **more}
     return Move(pk=pk, to_status=Status.CANCELED, message=message, values=values)
 
@@ -125,45 +122,29 @@ def _tell_worker(worker_name: str, job_ids: list[str]) -> None:
 RETRY_MESSAGE: Final = say("Retried by hand", code="retried")
 
 
-def _reset(pk: int, message: str, *, has_parents: bool, operation_id: int | None = None) -> Move:
+def _reset(pk: int, message: str, *, has_parents: bool, operation_id: int | None) -> Move:
     """Return the move of a job that starts over. One with parents is ready only when they have been looked at."""
     values = {**RESET_FIELDS, "ready_at": None if has_parents else NOW, "operation_id": operation_id}
     return Move(pk=pk, to_status=Status.PENDING, message=message, values=values)
 
 
-def retry_many(
-    pks: Sequence[int], *, message: str, actor: Actor, operation_id: int | None = None, explains: bool = False
-) -> Performed:
-    """Start those of these jobs over that failed, in the transaction that is open.
-
-    A job does not that waits for one which ended without completing. ``operation_id`` is the operation that does it, by
-    whose outcome they count from now on. With ``explains`` it is told for which one each of the others waits.
-    """
+def _retry(order: Order, pks: Sequence[int]) -> Performed:
+    """Start those of these jobs over that failed. A job does not that waits for one which ended without completing."""
+    message = order.message(RETRY_MESSAGE)
     links = JobDependency.primary.filter(child_id__in=pks)
     with_parents = set(links.values_list("child_id", flat=True))
-    held = dependencies.without_hope(pks)
-    reasons = {pk: dependencies.hindrance(pk) or "" for pk in held} if explains else {}
+    held = dependencies.hindrances(pks)
     free = [pk for pk in pks if pk not in held]
     moved = []
     # Those with parents and those without write other values, and so are two statements.
     for has_parents in (False, True):
         chosen = [pk for pk in free if (pk in with_parents) == has_parents]
-        moves = [_reset(pk, message, has_parents=has_parents, operation_id=operation_id) for pk in chosen]
-        moved += move(moves, sources=RETRYABLE_BY_HAND, actor=actor)
+        moves = [_reset(pk, message, has_parents=has_parents, operation_id=order.operation_id) for pk in chosen]
+        moved += move(moves, sources=RETRYABLE_BY_HAND, actor=order.actor)
     transitions.note_relatives(item.pk for item in moved if item.has_children or item.pk in with_parents)
     if moved:
         database.once_on_commit(dispatcher.wake)
-    return Performed({item.pk for item in moved}, refused=dict.fromkeys(held, Refusal.DEAD_PARENT), reasons=reasons)
-
-
-def _cancel(order: Order, pks: Sequence[int]) -> Performed:
-    return cancel_many(pks, order.actor, message=order.message(CANCEL_MESSAGE), operation_id=order.operation_id)
-
-
-def _retry(order: Order, pks: Sequence[int]) -> Performed:
-    message = order.message(RETRY_MESSAGE)
-    explains = order.operation_id is None
-    return retry_many(pks, message=message, actor=order.actor, operation_id=order.operation_id, explains=explains)
+    return Performed({item.pk for item in moved}, refused=dict.fromkeys(held, Refusal.DEAD_PARENT), reasons=held)
 
 
 def _delete(order: Order, pks: Sequence[int]) -> Performed:

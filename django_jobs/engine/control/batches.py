@@ -25,9 +25,10 @@ from django_jobs.engine.control.acts import (
     Action,
     ActOutcome,
     ActRights,
-    cancel_many,
+    Order,
     is_built_in,
-    retry_many,
+    members,
+    perform,
 )
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.store import database
@@ -47,7 +48,7 @@ from django_jobs.exceptions import (
     WorkerStopping,
 )
 from django_jobs.models import Batch, BatchChange, Job
-from django_jobs.statuses import RETRYABLE_BY_HAND, UNFINISHED
+from django_jobs.statuses import RETRYABLE_BY_HAND
 from django_jobs.texts import marked as _
 from django_jobs.texts import say
 
@@ -210,7 +211,7 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
         _refuse_canceled(row)
         row.retried_by, row.expired_at = actor.name, None
         _note_asker(row, user)
-        if failed_jobs(row).exists():  # else only what follows it is tried again, at once
+        if _left(row, Action.RETRY).exists():  # else only what follows it is tried again, at once
             row.retry_position = 0
 
     change(batch, run, "retry_position", "retried_by", "expired_at", *_ASKER)
@@ -231,7 +232,7 @@ def _refuse_canceled(batch: Batch) -> None:
 
 
 def _refuse_retry(batch: Batch, user: Any) -> None:
-    failed = failed_jobs(batch)
+    failed = _left(batch, Action.RETRY)
     if not failed.exists() and not batch.fault:
         reason = say(_("none of its jobs failed"), code="none_failed")
         if _has_failed(batch):
@@ -260,7 +261,6 @@ def _refuse_retry(batch: Batch, user: Any) -> None:
 PAGE: Final = 500
 #: Batches of which one tick works on.
 AT_ONCE: Final = 50
-RETRIED: Final = say("Retried by hand, with its batch", code="retried_with_batch")
 
 
 #: What of a batch is canceled or retried still.
@@ -320,22 +320,24 @@ def _go_on(pk: int) -> int | None:
 def _turn_page(batch: Batch) -> int | None:
     """Do so. The access policy is asked before the transaction, so that nobody who needs the batch waits for it."""
     position = batch.retry_position if batch.cancel_position is None else batch.cancel_position
-    jobs = list(_left(batch).filter(pk__gt=position).order_by("pk").values_list("pk", flat=True)[:PAGE])
+    jobs = list(_left(batch, _action(batch)).filter(pk__gt=position).order_by("pk").values_list("pk", flat=True)[:PAGE])
     page = _MemberPage(jobs, _permitted(batch, jobs) if jobs else [])
     return database.in_transaction(lambda: _do_page(batch, page))
 
 
-def _left(batch: Batch) -> QuerySet[Job]:
-    """Return the jobs that are to be canceled or retried."""
-    if batch.cancel_position is None:
-        return failed_jobs(batch)
-    return Job.primary.filter(batch_id=batch.pk, status__in=sorted(UNFINISHED), cancel_requested_at__isnull=True)
+def _action(batch: Batch) -> str:
+    """Return what is done to the batch's jobs, of which one that is canceled is no longer retried."""
+    return Action.RETRY if batch.cancel_position is None else Action.CANCEL
+
+
+def _left(batch: Batch, action: str) -> QuerySet[Job]:
+    """Return the batch's jobs to which that can be done."""
+    return members(Job.primary.filter(batch_id=batch.pk), action, None)
 
 
 def _permitted(batch: Batch, jobs: list[int]) -> list[int]:
     """Return those of the jobs to which whoever asked may do it, where that is the host's to say."""
-    is_canceled = batch.cancel_position is not None
-    action = Action.CANCEL if is_canceled else Action.RETRY
+    action = _action(batch)
     if _actor(batch) == SYSTEM or is_built_in(action):
         return jobs
     with fresh_reads():
@@ -357,11 +359,15 @@ def _do_page(batch: Batch, page: _MemberPage) -> int | None:
     return _retry_page(held, page) if held.cancel_position is None else _cancel_page(held, page)
 
 
+def _perform(batch: Batch, page: _MemberPage) -> int:
+    return len(perform(Order(_action(batch), _actor(batch)), page.permitted).changed)
+
+
 def _cancel_page(batch: Batch, page: _MemberPage) -> int | None:
     if page.jobs:
-        done = len(cancel_many(page.permitted, _actor(batch)).changed)
+        done = _perform(batch, page)
         if done < len(page.permitted) and not batch.met_held:  # they have ended, or somebody holds them
-            batch.met_held = _left(batch).filter(pk__in=page.permitted).exists()
+            batch.met_held = _left(batch, Action.CANCEL).filter(pk__in=page.permitted).exists()
         _store(batch, cancel_position=page.jobs[-1], refused=batch.refused, met_held=batch.met_held)
         return done
     again = {"cancel_position": 0, "refused": 0, "met_held": False}
@@ -374,12 +380,7 @@ def _retry_page(batch: Batch, page: _MemberPage) -> int | None:
     if not page.jobs:
         look_again(batch)
         return None
-    return len(retry_many(page.permitted, message=RETRIED, actor=_actor(batch)).changed)
-
-
-def failed_jobs(batch: Batch) -> QuerySet[Job]:
-    """Return the jobs of a batch that somebody may have start over."""
-    return Job.primary.filter(batch_id=batch.pk, status__in=sorted(RETRYABLE_BY_HAND))
+    return _perform(batch, page)
 
 
 def _actor(batch: Batch) -> Actor:

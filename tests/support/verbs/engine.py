@@ -163,7 +163,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.batches import expire_batches
     from django_jobs.engine.control.batches import forget_old_batches
     from django_jobs.engine.control.switches import close_breaker
-    from django_jobs.engine.control.acts import cancel_many
     from django_jobs.engine.control.retention import forget_workers
     from django_jobs.engine.control.deletion import delete_rows as delete_job_rows
     from django_jobs.engine.control.deletion import delete_jobs

@@ -15,11 +15,15 @@ from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, reread, start
 from tests.support.cases import rolled_back
 from tests.support.factories import make_organization, make_system_admin, make_user
-from tests.support.verbs import Ticket
+from tests.support.verbs import OperationOrder, Ticket
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 RETRYABLE = ["Failed", "Timed Out", "Dead Letter"]
+
+
+def cancel_by(name: str) -> OperationOrder:
+    return OperationOrder("cancel", verbs.user_named(name))
 
 
 @pytest.mark.parametrize("status", ["Pending", "Queued", "Failed", "Timed Out"])
@@ -56,9 +60,9 @@ def test_canceling_again_is_no_error_and_changes_nothing(status: str) -> None:
 
 def test_canceling_many_again_keeps_who_asked_first_and_when() -> None:
     job = job_in("Running")
-    assert verbs.cancel_many([job.pk], verbs.user_named("ann")).asked == {job.pk}
+    assert verbs.perform_operation(cancel_by("ann"), [job.pk]).asked == {job.pk}
     first = reread(job)
-    assert verbs.cancel_many([job.pk], verbs.user_named("ben")).asked == set()
+    assert verbs.perform_operation(cancel_by("ben"), [job.pk]).asked == set()
     again = reread(job)
     assert (again.canceled_by, again.cancel_requested_at) == ("ann", first.cancel_requested_at)
 
@@ -68,7 +72,7 @@ def test_workers_are_told_at_once_which_of_many_jobs_are_canceled(
 ) -> None:
     jobs = [job_in("Running"), job_in("Running"), job_in("Pending")]
     with django_capture_on_commit_callbacks(execute=True):
-        verbs.cancel_many([job.pk for job in jobs], verbs.user_named("ann"))
+        verbs.perform_operation(cancel_by("ann"), [job.pk for job in jobs])
         assert broker.hints == []
     assert broker.hints == [("worker-1", [jobs[0].name, jobs[1].name])]
 
