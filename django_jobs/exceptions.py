@@ -145,6 +145,12 @@ class InvalidTransition(JobsError):
         self.verb = verb
 
 
+class OperationOver(JobsError):
+    """An operation that has come to its end can be neither paused nor resumed nor stopped, and has no other rate."""
+
+    code = "over"
+
+
 class JobFailed(JobsError):
     """The awaited job ended without completing; ``status`` tells how."""
 

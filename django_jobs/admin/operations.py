@@ -210,11 +210,15 @@ class OperationAdmin(SeesJobs):
         if not form.is_valid():
             text = " ".join(map(str, form.errors["rate"]))
             self.message_user(request, text, messages.ERROR, extra_tags="invalid_rate")
-        elif operations.set_rate(operation, form.cleaned_data["rate"], user=request.user):
-            self.message_user(request, _("The rate is changed."), extra_tags="rate_changed")
         else:
-            text = _("Nothing was changed: the operation is over.")
-            self.message_user(request, text, messages.WARNING, extra_tags="over")
+            rate = form.cleaned_data["rate"]
+            button = Switch(
+                label=_("Change the rate"),
+                code="rate_changed",
+                told=_("The rate is changed."),
+                perform=lambda row, user: operations.set_rate(row, rate, user=user),
+            )
+            self.switch(request, operation, button)
         return self.go_to(operation.pk)
 
     @view("<path:object_id>/{verb}/", "{verb}", post_only=True, verbs=SWITCHES)

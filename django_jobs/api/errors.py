@@ -26,6 +26,7 @@ from django_jobs.exceptions import (
     InvalidSubmission,
     InvalidTransition,
     JobNotFound,
+    OperationOver,
     PolicyFailed,
     QueueFull,
     RetryableRefusal,
@@ -68,14 +69,6 @@ class JobTypeInUse(exceptions.APIException):
     status_code = status.HTTP_409_CONFLICT
     default_detail = "This job type has jobs, so it cannot be deleted. Disable it instead."
     default_code = "job_type_in_use"
-
-
-class OperationOver(exceptions.APIException):
-    """An operation that has come to its end can be neither paused nor resumed nor stopped."""
-
-    status_code = status.HTTP_409_CONFLICT
-    default_detail = "The operation is over."
-    default_code = "invalid_transition"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +192,7 @@ _KNOWN: Final[tuple[tuple[Any, Callable[[Any], Problem]], ...]] = (
     ((InvalidSubmission, InvalidOperation), _invalid),
     (DuplicateJob, _duplicate),
     (InvalidTransition, _transition),
+    (OperationOver, lambda error: Problem(status_code=409, code="invalid_transition", detail=str(error))),
     (RetryableRefusal, _refusal),
     # Any other ObjectDoesNotExist is an error in the host's code, so it is not listed here.
     ((JobNotFound, BatchNotFound, ScheduleNotFound, Http404), _not_found),

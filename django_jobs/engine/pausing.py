@@ -9,7 +9,7 @@ from django_jobs.engine.control import operations, switches
 from django_jobs.engine.control.switches import Order
 from django_jobs.engine.schedules.definitions import pause_schedule, resume_schedule
 from django_jobs.exceptions import InvalidOperation, JobsError
-from django_jobs.models import JobType, Operation, Schedule
+from django_jobs.models import JobType, Schedule
 from django_jobs.texts import say
 
 
@@ -17,13 +17,6 @@ def _schedule(schedule: Schedule, value: bool, user: Any) -> bool:
     was_paused = not schedule.is_enabled
     (pause_schedule if value else resume_schedule)(schedule, user=user)
     return was_paused != value
-
-
-def _operation(operation: Operation, value: bool, user: Any) -> bool:
-    is_done = (operations.pause if value else operations.resume)(operation, user=user)
-    if not is_done and not operation.is_open:
-        raise JobsError(say("It is %(state)s already.", code="over", state=operation.state))
-    return is_done
 
 
 def _worker(supervisor: str, value: bool, user: Any) -> bool:
@@ -46,7 +39,7 @@ def _breaker(kind: JobType, value: bool, user: Any) -> bool:
 PAUSABLE: Final[dict[str, Callable[[Any, bool, Any], bool]]] = {
     "job_type": lambda kind, value, user: switches.set_switch(kind, "is_paused", value, user=user),
     "schedule": _schedule,
-    "operation": _operation,
+    "operation": lambda row, value, user: (operations.pause if value else operations.resume)(row, user=user),
     "organization": lambda pk, value, user: switches.set_active(pk, not value, user=user),
     "worker": _worker,
     "breaker": _breaker,

@@ -22,7 +22,7 @@ from django_jobs.engine.insight.search import Newest, count_in_time, walked_in_t
 from django_jobs.engine.job_types.masking import Names, hidden_from, sensitive_names
 from django_jobs.engine.organizations import current_ids, read_tenants
 from django_jobs.engine.store import database
-from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
+from django_jobs.exceptions import InvalidFilter, InvalidOperation, OperationOver, PermissionDenied
 from django_jobs.models import Job, Operation
 from django_jobs.models.operation import OPEN
 from django_jobs.statuses import Priority
@@ -375,14 +375,14 @@ def operations_seen_by(user: Any) -> QuerySet[Operation]:
 
 
 def pause(operation: Operation, *, user: Any = None) -> bool:
-    """Pause the operation, and return whether it ran until now."""
+    """Pause the operation, and return whether it ran until now. Raises OperationOver where it has come to its end."""
     return _switch(operation, {State.RUNNING}, user, "Paused.", state=State.PAUSED, reason="", note="")
 
 
 def resume(operation: Operation, *, user: Any = None) -> bool:
     """Let the operation go on at its rate, and return whether it was paused until now.
 
-    Where the job that was tried first did not complete, the others follow nevertheless.
+    Where the job that was tried first did not complete, the others follow nevertheless. Raises OperationOver.
     """
     values: dict[str, Any] = {"state": State.RUNNING, "reason": "", "note": "", "released_until": database.now()}
     if operation.reason == Operation.Reason.FIRST_FAILED:
@@ -391,14 +391,14 @@ def resume(operation: Operation, *, user: Any = None) -> bool:
 
 
 def stop(operation: Operation, *, user: Any = None) -> bool:
-    """End the operation, and return whether it was open until now. What was done stays done."""
+    """End the operation, and return whether it was open until now. What was done stays done. Raises OperationOver."""
     return _switch(operation, OPEN, user, "Stopped.", state=State.STOPPED, reason="", note="", ended_at=database.now())
 
 
 def set_rate(operation: Operation, rate: int | None, *, user: Any = None) -> bool:
-    """Let it go on at another rate (None: as fast as it goes), and return whether it was open.
+    """Let it go on at another rate (None: as fast as it goes), and return True.
 
-    Raises InvalidOperation for a rate that cannot be.
+    Raises InvalidOperation for a rate that cannot be, and OperationOver.
     """
     OperationRequest(action=Action.CANCEL, filters=JobFilter(all=True), rate=rate).check()
     text = "As fast as it goes." if rate is None else f"{rate} a minute."
@@ -411,6 +411,9 @@ def _switch(operation: Operation, states: Any, user: Any, text: str, **values: A
     if is_done:
         audit.record(user, [operation], audit.Act.CHANGED, text)
     operation.refresh_from_db(using=database.alias())
+    if not (is_done or operation.is_open or operation.state == values.get("state")):
+        text = _("The operation is over: it is “%(state)s”.")
+        raise OperationOver(say(text, code="over", state=operation.state))
     return is_done
 
 

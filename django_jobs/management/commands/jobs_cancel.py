@@ -10,7 +10,7 @@ from django_jobs.engine.control import operations
 from django_jobs.engine.insight.filter import ALL, LIST_TERMS
 from django_jobs.exceptions import JobsError
 from django_jobs.management.jobs import NamedJobsCommand
-from django_jobs.management.shell import Refused, acting_user, refusal_of, told_plainly, usage
+from django_jobs.management.shell import acting_user, refusal_of, told_plainly, usage
 from django_jobs.management.switches import find_operation
 from django_jobs.models import Operation
 from django_jobs.texts import say
@@ -47,9 +47,6 @@ class Command(NamedJobsCommand):
 
     def _stop(self, number: str, user: Any) -> None:
         operation = find_operation(number, user)
-        is_done = operations.stop(operation, user=user)
-        if not is_done and operation.state != Operation.State.STOPPED:
-            raise Refused(f"Operation {operation.pk} is {operation.state} already.", code="over")
-        result = "stopped" if is_done else "unchanged"
+        result = "stopped" if operations.stop(operation, user=user) else "unchanged"
         facts = {"operation": operation.pk, "result": result, "state": str(operation.state)}
         self.say(facts, f"operation {operation.pk}: {result}")

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import DataError, connection
 
 from django_jobs import retry_job, submit_job
-from django_jobs.exceptions import InvalidOperation
+from django_jobs.exceptions import InvalidOperation, OperationOver
 from django_jobs.models import ExecutionLog, Job, JobType, Operation
 from django_jobs.statuses import Status
 from tests.support import verbs
@@ -19,6 +19,7 @@ from tests.support.brokers import end, raised, reread, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import begin, dead, finish, later, work_off
 from tests.support.operations import start as start_on
+from tests.support.refusals import refused
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
 from tests.support.verbs import ActRights, Interpose, JobFilter, Scheduler
@@ -152,7 +153,8 @@ def test_a_stopped_one_leaves_the_rest_dead(kind: JobType, system_admin: User) -
 @pytest.mark.parametrize("act", [verbs.pause_operation, verbs.resume_operation, verbs.stop_operation])
 def test_nothing_more_happens_to_one_that_is_done(act: Any, kind: JobType, system_admin: User) -> None:
     operation = finish(begin(dead(kind, 1)[0], system_admin))
-    assert not act(operation)
+    with refused(OperationOver, "over"):
+        act(operation)
 
 
 def test_of_jobs_that_wait_for_a_dead_parent_it_is_said(kind: JobType, system_admin: User) -> None:
