@@ -20,11 +20,7 @@ from django_jobs.admin.monitor_numbers import (
     Health,
     Now,
     Traffic,
-    duration,
-    last_tick,
-    percent,
     pool_rows,
-    process_rows,
     read_health,
     read_now,
     read_traffic,
@@ -33,7 +29,8 @@ from django_jobs.admin.monitor_numbers import (
     type_rows,
 )
 from django_jobs.admin.pages import RETRYING, SeesJobs, is_system_admin, socket_url, view
-from django_jobs.admin.writing import CappedCount, format_number
+from django_jobs.admin.workers import last_tick
+from django_jobs.admin.writing import CappedCount, brief_duration, format_number, format_percent
 from django_jobs.engine.access import visible_organizations
 from django_jobs.engine.alerts.reading import read_alerts
 from django_jobs.engine.alerts.rules import TYPE_FAILING
@@ -101,7 +98,7 @@ class MonitorAdmin(SeesJobs):
         links = Links(self.admin_site.name)
         now = read_now(organizations, moment)
         traffic = read_traffic(organizations, chosen, moment)
-        known = None if is_system_admin(request) else [item.name for item in traffic.types]
+        known = None if is_system_admin(request) else list(traffic.types)
         alarms, held = read_alerts(request.user, now=moment), open_breakers(known, counts_waiting=False)
         if known is not None:  # that another tenant is held is nobody else's business
             held = [item for item in held if item.organization_pk in {None, *(organizations or ())}]
@@ -134,26 +131,14 @@ class MonitorAdmin(SeesJobs):
             "traffic": traffic,
             "ranges": [(item.key, item.label, item is chosen) for item in RANGES.values()],
             "tiles": make_tiles(links, now, traffic, health),
-            "charts": [
-                (
-                    chart.title,
-                    draw(chart),
-                    as_table(chart),
-                    chart.series,
-                    chart.zone,
-                    chart.empty if chart.is_empty else "",
-                )
-                for chart in traffic.charts
-            ],
+            "charts": [(chart, draw(chart), as_table(chart)) for chart in traffic.charts],
             "depths": _depths(now),
-            "times": time_rows(traffic),
+            "times": time_rows(traffic.times),
             "tenants": tenant_rows(request, links, now),
             # Hosts and processes are shared by all tenants: they are for those who run the system.
             "is_system_admin": is_system_admin(request),
             "pools": pool_rows(links, now, health) if is_system_admin(request) else [],
-            "workers": process_rows(links, health.workers[:WORKERS_SHOWN], now.moment)
-            if is_system_admin(request)
-            else [],
+            "workers": health.workers[:WORKERS_SHOWN] if is_system_admin(request) else [],
             "more_workers": CappedCount(
                 count=max(0, len(health.workers) - WORKERS_SHOWN), is_cut=health.has_more_workers
             ),
@@ -231,7 +216,7 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
         Tile(
             code="failure_rate",
             name=_("Failure rate"),
-            value=percent(traffic.failure_rate),
+            value=format_percent(traffic.failure_rate),
             note=_("of attempts: %(range)s") % {"range": traffic.range.label},
             url=links.failures() if traffic.failures else "",
         ),
@@ -272,4 +257,4 @@ def _waiting_note(now: Now) -> tuple[str, str]:
     code, text = "oldest", _("the oldest for %(duration)s")
     if now.waiting.is_cut:
         code, text = "oldest_at_least", _("the oldest for %(duration)s or more")
-    return code, text % {"duration": duration(now.oldest_seconds)}
+    return code, text % {"duration": brief_duration(now.oldest_seconds)}

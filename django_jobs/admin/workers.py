@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,23 +13,16 @@ from django.contrib import admin, messages
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.formats import date_format
+from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from django_jobs import pools
 from django_jobs.admin import bar
 from django_jobs.admin.bar import Links
-from django_jobs.admin.monitor_numbers import (
-    ProcessRow,
-    WorkerLoad,
-    last_tick,
-    megabytes,
-    process_rows,
-    read_workers,
-    served_in_words,
-)
 from django_jobs.admin.pages import News, SeesJobs, is_system_admin, sentence, view
-from django_jobs.admin.writing import ago, brief_duration, zone_of
+from django_jobs.admin.writing import ago, brief_duration, line, zone_of
+from django_jobs.engine import timing
 from django_jobs.engine.control import switches
 from django_jobs.engine.control.switches import Order
 from django_jobs.engine.insight import reasons
@@ -100,8 +93,9 @@ class WorkerAdmin(SeesJobs):
 # What the page of workers shows: supervisors with their processes, what these run, and what became of orders.
 
 
-#: So many jobs of one process are shown.
+#: So many jobs of one process are shown, of so many that are read. The others are counted.
 JOBS_SHOWN: Final = 20
+MAX_RUNNING: Final = 3_000
 #: What became of so many orders to supervisors that are gone is told.
 GONE_SHOWN: Final = 20
 #: So many workers that do not work are named when the page is read out.
@@ -121,7 +115,7 @@ class SupervisorRow:
     memory: str
     slots: int
     running: int
-    processes: list[ProcessRow]
+    processes: list[WorkerLoad]
     buttons: list[tuple[str, str, str]]
 
     @property
@@ -160,10 +154,10 @@ class Fleet:
 
 def read_fleet(links: Links, now: dt.datetime) -> Fleet:
     """Return what the page shows, read in six statements and one call of the broker."""
-    loads, has_more = read_workers(now, _running_by(), JOBS_SHOWN)
+    loads, has_more = read_workers(now, _running_by(), telling=MAX_WORKERS, jobs_shown=JOBS_SHOWN, bound=MAX_RUNNING)
     orders = {order.pk: order for order in WorkerOrder.primary.order_by("-ordered_at")[: 10 * GONE_SHOWN]}
     groups = sorted(loads, key=_group_of)
-    rows = [_supervisor(links, list(group), orders, now) for _key, group in groupby(groups, key=_group_of)]
+    rows = [_supervisor(links, list(group), orders) for _key, group in groupby(groups, key=_group_of)]
     known = {load.worker.supervisor for load in loads}
     found = leader(now)
     return Fleet(
@@ -199,9 +193,7 @@ def _group_of(load: WorkerLoad) -> tuple[str, int, str]:
     return load.worker.hostname, load.worker.supervisor_pid or 0, load.worker.supervisor
 
 
-def _supervisor(
-    links: Links, loads: list[WorkerLoad], orders: Mapping[str, WorkerOrder], now: dt.datetime
-) -> SupervisorRow:
+def _supervisor(links: Links, loads: list[WorkerLoad], orders: Mapping[str, WorkerOrder]) -> SupervisorRow:
     workers = [load.worker for load in loads]
     first = workers[0]
     state = state_of(loads, orders.get(first.supervisor))
@@ -216,7 +208,7 @@ def _supervisor(
         memory=megabytes(memory),
         slots=sum(load.worker.slots for load in loads if load.is_alive),
         running=sum(len(load.jobs) + load.more for load in loads),
-        processes=process_rows(links, loads, now),
+        processes=loads,
         buttons=_buttons(links, first.supervisor, state),
     )
 
@@ -323,3 +315,94 @@ def clock(moment: dt.datetime) -> str:
     local, today = localtime(moment), localtime()
     time = f"{date_format(local, 'TIME_FORMAT')} {zone_of(local)}"
     return time if local.date() == today.date() else f"{date_format(local, 'SHORT_DATE_FORMAT')}{comma()}{time}"
+
+
+# Worker processes with what they run, for the monitor too.
+
+
+#: How many worker processes are counted.
+MAX_WORKERS: Final = 1_000
+#: What a worker serves is shown up to so many characters; a tooltip has the rest.
+MOST_SERVED: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLoad:
+    """A worker process, the newest few of the jobs that it runs, and how many more it runs.
+
+    Each job has ``ran``, the seconds since its attempt began.
+    """
+
+    worker: Worker
+    is_alive: bool
+    seconds_since_beat: float
+    jobs: list[Any]
+    more: int
+
+    @property
+    def serves(self) -> SafeString | str:
+        """Return which pools the worker serves, in words."""
+        return served_in_words(self.worker.queues)
+
+    @property
+    def memory(self) -> str:
+        """Return how much memory it has, for people."""
+        return megabytes(self.worker.memory)
+
+
+def read_workers(
+    now: dt.datetime, running_by: Mapping[str, int], *, telling: int, jobs_shown: int, bound: int
+) -> tuple[list[WorkerLoad], bool]:
+    """Return the first workers by name, and whether there are more.
+
+    ``running_by`` counts what runs by worker. The first ``telling`` workers have the newest ``jobs_shown`` jobs that
+    they run, of ``bound`` that are read; the others none.
+    """
+    workers = list(Worker.primary.order_by("name")[: MAX_WORKERS + 1])
+    running: dict[str, list[Any]] = defaultdict(list)
+    rows = jobs().filter(status=Status.RUNNING, worker_name__in=[worker.name for worker in workers[:telling]])
+    shown = ("created_at", "started_at", "job_type_id", "worker_name")
+    found: list[Any] = list(rows.order_by("-pk").only(*shown)[:bound])
+    for job in found:
+        job.ran = (now - job.started_at).total_seconds()
+        running[job.worker_name].append(job)
+    loads = []
+    for worker in workers[:MAX_WORKERS]:
+        seconds, own = max(0.0, (now - worker.last_seen).total_seconds()), running[worker.name]
+        loads.append(
+            WorkerLoad(
+                worker=worker,
+                is_alive=seconds <= timing.WORKER_GONE_SECONDS,
+                seconds_since_beat=seconds,
+                jobs=own[:jobs_shown],
+                more=max(running_by.get(worker.name, 0), len(own)) - len(own[:jobs_shown]),
+            )
+        )
+    return loads, len(workers) > MAX_WORKERS
+
+
+def served_in_words(queues: str) -> SafeString | str:
+    """Return which pools a worker with these queues serves, such as ``default, gpu (Critical, High)``.
+
+    A pool of which it serves some queues only is told with their priorities, a queue of no configured pool by its name.
+    """
+    names = [name for name in queues.split(",") if name]
+    words = []
+    for pool in pools.names():
+        own = pools.queues_of(pool)
+        labels = [label for label, name in own.items() if name in names]
+        if labels:
+            words.append(pool if len(labels) == len(own) else f"{pool} ({listed(labels)})")
+    known = pools.queue_names()
+    return line(listed([*words, *(name for name in names if name not in known)]), MOST_SERVED)
+
+
+def megabytes(memory: int | None) -> str:
+    """Return an amount of memory for people; empty where it is not known."""
+    return _("%(megabytes)d MB") % {"megabytes": memory} if memory else ""
+
+
+def last_tick(found: Leader) -> str:
+    """Return how long ago the scheduler ticked, in words."""
+    since = found.seconds_since_tick
+    return _("never") if since is None else _("%(duration)s ago") % {"duration": brief_duration(since)}

@@ -53,7 +53,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "load_page_jobs": ("django_jobs.admin.organizations", "MAX_LOOKED_AT"),
     "monitor_breakers": ("django_jobs.admin.reasons", "SHOWN"),
     "monitor_counted_jobs": ("django_jobs.admin.monitor_numbers", "BOUND"),
-    "monitor_counted_workers": ("django_jobs.admin.monitor_numbers", "MAX_WORKERS"),
+    "monitor_counted_workers": ("django_jobs.admin.workers", "MAX_WORKERS"),
     "monitor_running_jobs": ("django_jobs.admin.monitor_numbers", "MAX_RUNNING"),
     "monitor_shown_workers": (
         ("django_jobs.admin.monitor_numbers", "WORKERS_SHOWN"),

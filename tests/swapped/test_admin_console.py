@@ -40,7 +40,7 @@ def test_the_monitor_tells_of_the_hosts_tenants(tenant: Any) -> None:
     pending_job(organization=tenant)
     running_job(organization=make_tenant("other"))
     rows = superuser().get(reverse("admin:django_jobs_monitor_changelist")).context["tenants"]
-    assert {(row.running, str(row.waiting)) for row in rows} == {("0", "1"), ("1", "0")}
+    assert {(row["running"], str(row["waiting"])) for row in rows} == {("0", "1"), ("1", "0")}
 
 
 def test_staff_see_and_replay_the_jobs_of_their_tenant_alone(tenant: Any) -> None:

@@ -97,7 +97,7 @@ def test_an_organization_of_whose_backlog_nothing_is_known_is_not_said_to_have_n
         pending_job(organization=mine)
     running_job(organization=theirs)
     unknown = CappedCount(count=0, is_cut=True)
-    rows = {str(row.name): row.waiting for row in monitor(root)["tenants"]}
+    rows = {str(row["name"]): row["waiting"] for row in monitor(root)["tenants"]}
     assert rows["<bdi>ORG-THEIRS</bdi>"] == unknown
     page_of_all = root.get(url("organization", "changelist")).context["cl"].result_list
     assert {row.name: row.shown_backlog for row in page_of_all}["ORG-THEIRS"] == unknown
@@ -223,8 +223,8 @@ def failures(mine: Organization, alone: object) -> list[Job]:
 @pytest.mark.usefixtures("failures")
 @pytest.mark.parametrize("key", ["hour", "day", "month"])
 def test_failed_attempts_lead_to_the_failures_and_from_there_to_what_was_counted(root: Client, key: str) -> None:
-    rows = {row.failures: row for row in monitor(root, range=key)["types"]}
-    pages = [root.get(rows[count].failures_url).context for count in ("3", "1")]
+    rows = {row["told"].split()[0]: row for row in monitor(root, range=key)["types"]}
+    pages = [root.get(rows[count]["failures_url"]).context for count in ("3", "1")]
     assert [str(page["count"]) for page in pages] == ["2", "1"]
     assert [shown_at(root, page["log_url"]) for page in pages] == [3, 1]
     everything = root.get(tile(root, "failure_rate").url).context
@@ -239,15 +239,16 @@ def test_the_last_attempt_of_a_dead_letter_is_one_failure(root: Client, mine: Or
     job_in("Completed", job_type=kind, organization=mine)
     verbs.catch_up_rollups()
     (row,) = monitor(root)["types"]
-    assert (row.ended, row.failures, row.rate) == ("2", "1", "50.0 %")
-    assert shown_at(root, root.get(row.failures_url).context["log_url"]) == 1
+    assert (row["ended"], row["rate"]) == ("2", "50.0 %")
+    assert shown_at(root, root.get(row["failures_url"]).context["log_url"]) == 1
 
 
 @pytest.mark.usefixtures("failures")
 def test_a_member_is_led_to_own_failures(mine: Organization) -> None:
     member = admin.staff_of(mine)
     (row,) = monitor(member)["types"]
-    assert shown_at(member, member.get(row.failures_url).context["log_url"]) == int(row.failures) == 3
+    assert shown_at(member, member.get(row["failures_url"]).context["log_url"]) == 3
+    assert row["told"].startswith("3 ")
 
 
 @pytest.mark.usefixtures("failures")

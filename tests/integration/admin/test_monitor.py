@@ -55,7 +55,7 @@ def test_staff_see_the_numbers_of_their_own_organizations_alone(
     assert [shown[code] for code in codes] == ["0", "1", "0", "0", "0", "1", "0.0 %"]
     assert [batch.batch_id in page(client) for client in (root, member)] == [True, False]
     seen = monitor(member)
-    assert [(str(row.name), row.p95) for row in seen["types"]] == [("<bdi>shared</bdi>", "1.0 s")]
+    assert [(str(row["name"]), row["p95"]) for row in seen["types"]] == [("<bdi>shared</bdi>", "1.0 s")]
     assert seen["times"][1][1:] == ("1.0 s", "1.0 s", "1.0 s")
     assert "Theirs" not in page(member)
     assert "ORG-THEIRS" not in page(member)

@@ -124,7 +124,7 @@ def test_organizations_tell_backlog_running_and_share(root: Client, mine: Organi
     running_job(organization=theirs)
     running_job(organization=theirs)
     pending_job(organization=mine)
-    rows = [(str(row.name), str(row.waiting), row.running, row.percent) for row in monitor(root)["tenants"]]
+    rows = [(str(row["name"]), str(row["waiting"]), row["running"], row["percent"]) for row in monitor(root)["tenants"]]
     assert rows == [("<bdi>Mine</bdi>", "1", "1", "33.3 %"), ("<bdi>Theirs</bdi>", "0", "2", "66.7 %")]
 
 
@@ -139,7 +139,7 @@ def test_jobs_of_an_organization_that_is_gone_are_counted(root: Client, mine: Or
     pk = mine.pk
     Organization.objects.filter(pk=pk).delete()
     (row,) = monitor(root)["tenants"]
-    assert (str(row.waiting), str(pk) in str(row.name), row.url, row.jobs_url) == ("1", True, "", "")
+    assert (str(row["waiting"]), str(pk) in str(row["name"]), row["url"], row["jobs_url"]) == ("1", True, "", "")
 
 
 @pytest.mark.usefixtures("sound")
@@ -168,7 +168,7 @@ def test_tiles_say_more_of_what_they_count(root: Client, mine: Organization) -> 
 def test_workers_tell_what_they_run(root: Client, tuning: Tuning) -> None:
     job, _ = running_job("worker-1")
     (row,) = monitor(root)["workers"]
-    assert (row.is_alive, row.slots, row.jobs[0][0], row.more) == (True, 4, job.name, 0)
+    assert (row.is_alive, row.worker.slots, row.jobs[0].name, row.more) == (True, 4, job.name, 0)
     tuning.set(monitor_running_jobs=1)
     running_job("worker-1")
     (row,) = monitor(root)["workers"]

@@ -42,12 +42,12 @@ def announce(name: str, *queues: str, slots: int = 1) -> None:
 
 
 def rows(client: Client) -> dict[str, Any]:
-    return {row.name: row for row in monitor(client)["pools"]}
+    return {row["name"]: row for row in monitor(client)["pools"]}
 
 
 def numbers(client: Client, pool: str) -> tuple[str, ...]:
     row = rows(client)[pool]
-    return tuple(str(value) for value in (row.waiting, row.queued, row.running, row.workers, row.slots))
+    return tuple(str(value) for value in (row["waiting"], row["queued"], row["running"], row["workers"], row["slots"]))
 
 
 def shows_pools(shown: str) -> bool:
@@ -72,7 +72,7 @@ def test_a_long_backlog_is_counted_up_to_a_bound(
     tuning.set(monitor_counted_jobs=2)
     for _ in range(3):
         pending_job(gpu, mine)
-    assert (str(rows(root)["gpu"].waiting), str(rows(root)["default"].waiting)) == ("2+", "0")
+    assert (str(rows(root)["gpu"]["waiting"]), str(rows(root)["default"]["waiting"])) == ("2+", "0")
 
 
 @pytest.mark.usefixtures("_pools")
@@ -91,14 +91,14 @@ def test_more_workers_than_are_read_are_told_as_at_least(root: Client, tuning: T
     announce("second", "jobs-gpu-normal", slots=4)
     assert numbers(root, "gpu")[3:] == ("1+", "4+")
     none = rows(root)["default"]
-    assert [(amount.count, amount.is_cut) for amount in (none.workers, none.slots)] == [(0, True)] * 2
+    assert [(amount.count, amount.is_cut) for amount in (none["workers"], none["slots"])] == [(0, True)] * 2
 
 
 def test_the_number_of_types_leads_to_them(root: Client, gpu: JobType) -> None:
     make_job_type()
     row = rows(root)["gpu"]
-    listed = root.get(row.types_url).context["cl"].result_list
-    assert (row.types, list(listed)) == ("1", [gpu])
+    listed = root.get(row["types_url"]).context["cl"].result_list
+    assert (row["types"], list(listed)) == ("1", [gpu])
 
 
 @pytest.mark.usefixtures("_pools")
