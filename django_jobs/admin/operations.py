@@ -215,7 +215,6 @@ class OperationAdmin(SeesJobs):
             button = Switch(
                 label=_("Change the rate"),
                 code="rate_changed",
-                told=_("The rate is changed."),
                 perform=lambda row, user: operations.set_rate(row, rate, user=user),
             )
             self.switch(request, operation, button)
