@@ -19,7 +19,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.contrib.prometheus.exposed import Exposed
 from django_jobs.contrib.prometheus.page import scrape
 from django_jobs.engine.access import get_policy
-from django_jobs.health import server
+from django_jobs.health import notes
 from django_jobs.health.lookouts import LookoutsOnDemand
 
 _NOT_KEPT: Final = {"Cache-Control": "no-store"}
@@ -43,7 +43,7 @@ def live(_request: HttpRequest, **kwargs: Any) -> HttpResponse:
 @require_safe
 def ready(_request: HttpRequest, **kwargs: Any) -> HttpResponse:
     """Answer 200 if database and broker answered when they were asked last, else 503 and why not."""
-    code, told = server.ready(for_probes.ask().notes)
+    code, told = notes.ready(for_probes.ask().notes)
     return JsonResponse(told, status=code, headers=_NOT_KEPT)
 
 
@@ -95,11 +95,11 @@ class MetricsView(JobsView):
         """Answer 503 where the database is away, so that it is not known who asks."""
         if isinstance(exc, InterfaceError | OperationalError):
             detail = "The database does not answer. Who sends METRICS_TOKEN is answered without it."
-            return JsonResponse({"detail": detail}, status=server.UNAVAILABLE, headers=_NOT_KEPT)
+            return JsonResponse({"detail": detail}, status=notes.UNAVAILABLE, headers=_NOT_KEPT)
         return super().handle_exception(exc)
 
     def get(self, request: Any, **kwargs: Any) -> HttpResponse:
         """The metrics as text."""
         seen = for_scrapes.ask()
-        page = scrape(Exposed(seen.notes, seen.gauges.latest), request.headers.get("Accept", ""))
+        page = scrape(Exposed(seen.notes, seen.gauges), request.headers.get("Accept", ""))
         return HttpResponse(page.body, content_type=page.content_type, status=page.code, headers=_NOT_KEPT)

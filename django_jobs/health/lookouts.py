@@ -11,7 +11,7 @@ from typing import Final
 from django_jobs.engine import ports
 from django_jobs.engine.insight.metrics import Gauges, read_gauges
 from django_jobs.engine.store import database
-from django_jobs.health.notes import HealthNotes, Seen
+from django_jobs.health.notes import HealthNotes, Outside
 
 # Threads that ask what lies outside this process, one for each, so that whoever is asked about it need not wait.
 
@@ -24,37 +24,29 @@ LOOK_SECONDS: Final = 2.0
 GAUGES_SECONDS: Final = 5.0
 
 
-class Lookout:
-    """A thread that asks again and again, and notes whether there was an answer."""
+class Lookout(threading.Thread):
+    """A thread that asks again and again, and notes whether there was an answer, as long as ``goes_on`` says so."""
 
-    def __init__(self, name: str, ask: Callable[[], object], seen: Seen | None = None, seconds: float = LOOK_SECONDS):
-        self._name = name
+    def __init__(
+        self,
+        name: str,
+        ask: Callable[[], object],
+        seen: Outside | None = None,
+        seconds: float = 0.0,
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        super().__init__(name=f"lookout: {name}", daemon=True)
         self._ask = ask
         self._seen = seen
         self._seconds = seconds
+        self._goes_on = goes_on
         self._quit = threading.Event()
-        self.goes_on: Callable[[], bool] = lambda: True
         #: Set once it was asked for the first time, whatever came of it.
         self.has_looked = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"lookout: {name}", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
 
     def stop(self) -> None:
         """End after the question that is open; does not wait for that."""
         self._quit.set()
-
-    def wait_for_end(self, seconds: float) -> None:
-        """Wait for the end of the thread, for at most so long; not where it was never started."""
-        if self._thread.is_alive():
-            self._thread.join(seconds)
-
-    @property
-    def is_alive(self) -> bool:
-        """Return whether the thread runs: it does not in a process that was forked from the one that started it."""
-        return self._thread.is_alive()
 
     def look(self) -> None:
         """Ask once. Raises nothing."""
@@ -63,7 +55,7 @@ class Lookout:
             self._ask()
         except Exception as error:  # noqa: BLE001  (whatever it is, the next turn asks again)
             if self._seen is None or self._seen.is_up:
-                logger.debug("event=lookout_failed of=%s error=%r", self._name, error)
+                logger.debug("event=lookout_failed of=%r error=%r", self.name, error)
             if self._seen is not None:
                 self._seen.failed(error)
             database.drop_connections()
@@ -72,24 +64,13 @@ class Lookout:
                 self._seen.answered()
         self.has_looked.set()
 
-    def _run(self) -> None:
-        while self.goes_on() and not self._quit.is_set():
+    def run(self) -> None:
+        """Ask until the end."""
+        while self._goes_on() and not self._quit.is_set():
             self.look()
             self._quit.wait(self._seconds)
         self.has_looked.set()  # nobody is to wait for what has ended
         database.drop_connections()
-
-
-class GaugeReadings:
-    """The gauges of the installation as they were read last, where ``wanted`` says that this process reads them."""
-
-    def __init__(self, wanted: Callable[[], bool]) -> None:
-        self._wanted = wanted
-        self.latest: Gauges | None = None
-
-    def read(self) -> None:
-        """Read them, or forget them."""
-        self.latest = read_gauges() if self._wanted() else None
 
 
 class Lookouts:
@@ -103,15 +84,19 @@ class Lookouts:
     ) -> None:
         """Make them. They end by themselves when ``goes_on`` says no."""
         self.notes = notes
-        self.gauges = GaugeReadings(wants_gauges or (lambda: False))
+        #: The gauges of the installation as they were read last; None where this process does not read them.
+        self.gauges: Gauges | None = None
+        self._wants_gauges = wants_gauges or (lambda: False)
         self._all = [
-            Lookout("database", database.now, notes.database),
-            Lookout("broker", lambda: ports.get_broker().installation(), notes.broker),
+            Lookout("database", database.now, notes.database, LOOK_SECONDS, goes_on),
+            Lookout("broker", lambda: ports.get_broker().installation(), notes.broker, LOOK_SECONDS, goes_on),
         ]
         if wants_gauges is not None:
-            self._all.append(Lookout("gauges", self.gauges.read, seconds=GAUGES_SECONDS))
-        for lookout in self._all:
-            lookout.goes_on = goes_on
+            self._all.append(Lookout("gauges", self.read_gauges, None, GAUGES_SECONDS, goes_on))
+
+    def read_gauges(self) -> None:
+        """Read the gauges, or forget them."""
+        self.gauges = read_gauges() if self._wants_gauges() else None
 
     def start(self) -> None:
         """Start the threads."""
@@ -119,12 +104,12 @@ class Lookouts:
             lookout.start()
 
     def stop(self, seconds: float = 0.0) -> None:
-        """Let them end, and wait for that for so long."""
+        """Let them end, and wait for that for so long, of each."""
         for lookout in self._all:
             lookout.stop()
-        deadline = time.monotonic() + seconds
         for lookout in self._all:
-            lookout.wait_for_end(max(0.0, deadline - time.monotonic()))
+            if lookout.is_alive():
+                lookout.join(seconds)
 
     def wait(self, seconds: float) -> None:
         """Wait until each has looked once, for at most so long."""
@@ -134,8 +119,8 @@ class Lookouts:
 
     @property
     def are_alive(self) -> bool:
-        """Return whether they run in this process."""
-        return all(lookout.is_alive for lookout in self._all)
+        """Return whether they run: they do not in a process that was forked from the one that started them."""
+        return all(lookout.is_alive() for lookout in self._all)
 
 
 # Lookouts of a process that is not ours, such as a web server's: they run while somebody asks for what they see.
@@ -167,11 +152,6 @@ class LookoutsOnDemand:
                 found = self._lookouts = self._start()
         found.wait(FIRST_SECONDS)
         return found
-
-    @property
-    def has_begun(self) -> bool:
-        """Return whether somebody has asked, so that it looks out."""
-        return self._lookouts is not None
 
     def stop(self, seconds: float = 0.0) -> None:
         """End them, and wait for that for so long."""

@@ -1,11 +1,12 @@
-"""What a process noted last of its own work, and of the database and the broker."""
+"""What a process noted last of its own work, and of the database and the broker; and what probes are told of it."""
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from django_jobs.texts import say
 
@@ -17,8 +18,8 @@ SCHEDULER_SECONDS: Final = 180.0
 STALE_SECONDS: Final = 30.0
 
 
-class Seen:
-    """Whether something outside this process answered when it was asked last."""
+class Outside:
+    """Something outside this process, and whether it answered when it was asked last."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -68,8 +69,8 @@ class HealthNotes:
     """What the rounds of a worker or a scheduler write down. Reading it waits for nothing."""
 
     def __init__(self) -> None:
-        self.database = Seen("database")
-        self.broker = Seen("broker")
+        self.database = Outside("database")
+        self.broker = Outside("broker")
         #: How many children a worker should have, and how many live; None where there are to be none.
         self.children: tuple[int, int] | None = None
         self.has_begun = False
@@ -100,3 +101,57 @@ class HealthNotes:
             return 0.0
         still = [(time.monotonic() - got_on(), patience) for got_on, patience in list(self._loops.values())]
         return max([seconds for seconds, patience in still if seconds > patience], default=0.0)
+
+
+# What probes are answered: a status code of HTTP, and an object for JSON.
+
+
+Answer = tuple[int, dict[str, Any]]
+OK = 200
+UNAVAILABLE = 503
+
+
+def live(notes: HealthNotes) -> Answer:
+    """Say whether this process does its rounds. Nothing outside of it can make this fail."""
+    if seconds := notes.hanging_for:
+        return UNAVAILABLE, {"status": "hanging", "reasons": [_hanging(seconds)]}
+    return OK, {"status": "live"}
+
+
+def ready(notes: HealthNotes) -> Answer:
+    """Say whether this process can do its work, and if not, why."""
+    reasons = [reason for reason in (_own_problem(notes), notes.database.problem, notes.broker.problem) if reason]
+    if reasons:
+        return UNAVAILABLE, {"status": "not ready", "reasons": reasons}
+    return OK, {"status": "ready"}
+
+
+def _own_problem(notes: HealthNotes) -> str:
+    if notes.is_leaving:
+        return say("It was told to stop.", code="leaving")
+    if not notes.has_begun:
+        return say("It has not begun: it waits for the database or the broker.", code="not_begun")
+    if seconds := notes.hanging_for:
+        return _hanging(seconds)
+    if notes.children is not None and notes.children[1] < notes.children[0]:
+        wanted, living = notes.children
+        return say("%(up)d of %(wanted)d child processes are up.", code="child_missing", up=living, wanted=wanted)
+    return ""
+
+
+def _hanging(seconds: float) -> str:
+    text = "The main loop, or a duty of the scheduler, has not got on for %(seconds).0f s."
+    return say(text, code="hanging", seconds=seconds)
+
+
+class Reply(NamedTuple):
+    """An answer over HTTP."""
+
+    code: int
+    content_type: str
+    body: bytes
+
+
+def json_reply(code: int, value: Any) -> Reply:
+    """Return a reply with a value as JSON."""
+    return Reply(code, "application/json", json.dumps(value).encode() + b"\n")

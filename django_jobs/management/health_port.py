@@ -7,10 +7,9 @@ from django_jobs.contrib.prometheus.exposed import Exposed
 from django_jobs.contrib.prometheus.page import scrape
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.insight.rollups import ProcessCounts
-from django_jobs.health import server
 from django_jobs.health.lookouts import Lookouts
-from django_jobs.health.notes import HealthNotes
-from django_jobs.health.server import ProbeServer, Reply, json_reply, listen
+from django_jobs.health.notes import HealthNotes, Reply, json_reply, live, ready
+from django_jobs.health.server import ProbeServer, listen
 
 
 class HealthPort:
@@ -19,23 +18,20 @@ class HealthPort:
     def __init__(self, host: str, port: int, notes: HealthNotes) -> None:
         """Listen. Raises OSError where that cannot be."""
         self._notes = notes
-        self._counts = ProcessCounts(organizations=organizations_told_apart())
+        self._counts: ProcessCounts | None = None
         self._lookouts = Lookouts(notes, lambda: notes.leads is not None and notes.leads())
         routes = {
-            "/live": lambda _: json_reply(*server.live(notes)),
-            "/ready": lambda _: json_reply(*server.ready(notes)),
+            "/live": lambda _: json_reply(*live(notes)),
+            "/ready": lambda _: json_reply(*ready(notes)),
             "/metrics": self._scrape,
         }
         self._server = ProbeServer(listen(host, port), routes)
-        self._server.start()
 
     def work(self) -> None:
-        """Look out for database and broker from now on."""
-        self._lookouts.start()
-
-    def count(self) -> None:
-        """Count what this process does, from now on."""
+        """Look out for database and broker, and count what this process does, from now on."""
+        self._counts = ProcessCounts(organizations=jobs_settings.METRICS_ORGANIZATIONS)
         rollups.start_counting(self._counts)
+        self._lookouts.start()
 
     def close(self) -> None:
         """Free the port."""
@@ -44,13 +40,4 @@ class HealthPort:
         self._server.close()
 
     def _scrape(self, accept: str) -> Reply:
-        return Reply(*scrape(Exposed(self._notes, self._lookouts.gauges.latest, self._counts), accept))
-
-
-def organizations_told_apart() -> int:
-    """Return how many organizations metrics tell apart: none where METRICS_ORGANIZATIONS is no such number.
-
-    The port listens before the system checks say what is wrong with a setting, and where they are skipped.
-    """
-    most = jobs_settings.METRICS_ORGANIZATIONS
-    return max(0, most) if isinstance(most, int) and not isinstance(most, bool) else 0
+        return scrape(Exposed(self._notes, self._lookouts.gauges, self._counts), accept)

@@ -124,7 +124,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "probe_first_answer_seconds": ("django_jobs.health.lookouts", "FIRST_SECONDS"),
     "probe_idle_seconds": ("django_jobs.health.lookouts", "IDLE_SECONDS"),
     "probe_look_pause_seconds": ("django_jobs.health.lookouts", "LOOK_SECONDS"),
-    "probe_request_seconds": ("django_jobs.health.server", "REQUEST_SECONDS"),
+    "probe_client_seconds": ("django_jobs.health.server", "MAX_SECONDS"),
     "probe_silent_seconds": ("django_jobs.health.server", "_Handler.timeout"),
     "test_broker_wait_seconds": ("django_jobs.testing.memory_broker", "WAIT_SECONDS"),
     "test_firings": ("django_jobs.testing.running", "MAX_FIRINGS"),

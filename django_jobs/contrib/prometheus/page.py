@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Final, NamedTuple
+from typing import Final
 
 from django_jobs.contrib.prometheus.exposed import Exposed
+from django_jobs.health.notes import Reply
 
 LIBRARY: Final = "prometheus_client"
 MISSING: Final = (
@@ -16,21 +17,13 @@ MISSING: Final = (
 NOT_IMPLEMENTED: Final = 501
 
 
-class Page(NamedTuple):
-    """An answer over HTTP."""
-
-    code: int
-    content_type: str
-    body: bytes
-
-
-def scrape(exposed: Exposed, accept: str = "") -> Page:
+def scrape(exposed: Exposed, accept: str = "") -> Reply:
     """Return the metrics in a format that the header ``accept`` asks for. Waits for nothing.
 
     The library is imported by the first scrape: a process that nobody scrapes does without its memory.
     """
     if find_spec(LIBRARY) is None:
-        return Page(NOT_IMPLEMENTED, "text/plain; charset=utf-8", MISSING.encode())
+        return Reply(NOT_IMPLEMENTED, "text/plain; charset=utf-8", MISSING.encode())
     from django_jobs.contrib.prometheus.exposition import expose
 
-    return Page(200, *expose(exposed, accept))
+    return Reply(200, *expose(exposed, accept))

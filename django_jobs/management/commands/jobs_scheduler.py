@@ -39,5 +39,4 @@ class Command(ProbedCommand):
         self.notes.leads = lambda: scheduler.leads
         self.notes.follow(lambda: scheduler.got_on)
         if self.health is not None:
-            self.health.count()
             self.health.work()

@@ -88,7 +88,6 @@ class Command(ProbedCommand):
 
         supervisor = Supervisor(wanted, self.notes, self._fork_server)
         if self.health is not None:
-            self.health.count()
             self.health.work()
         supervisor.run()
         if supervisor.failure:

@@ -31,9 +31,8 @@ def measure(times: int) -> Iterator[str]:
     notes, port = HealthNotes(), free_port()
     notes.leads = lambda: True
     health = HealthPort("127.0.0.1", port, notes)
-    health.count()
-    _count_all_types()
     health.work()
+    _count_all_types()
     wait_until(lambda: value_of(ask(port, "/metrics").body, "django_jobs_backlog") > 0, 60, "the gauges")
     yield _told("a scrape over HTTP", SCRAPES, lambda: ask(port, "/metrics"))
     counts = ProcessCounts()

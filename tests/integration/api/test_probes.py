@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,7 +59,7 @@ def test_only_get_and_head_are_answered() -> None:
 def test_live_asks_nobody(django_db_blocker: DjangoDbBlocker) -> None:
     with django_db_blocker.block():
         assert Client().get(LIVE).status_code == 200
-    assert not verbs.lookouts_for_probes.has_begun
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lookout")]
 
 
 def test_a_database_that_is_away_is_told_without_what_its_error_says(interpose: Interpose) -> None:
@@ -168,7 +169,7 @@ def test_one_that_has_not_ended_when_others_begin_does_not_go_on_beside_them(
     first = demand.ask()
     database_lookout, broker_lookout = first._all
     broker_lookout.stop()
-    wait_until(lambda: not broker_lookout.is_alive, PATIENCE, "the end of one thread")
+    wait_until(lambda: not broker_lookout.is_alive(), PATIENCE, "the end of one thread")
     demand.ask()
-    wait_until(lambda: not database_lookout.is_alive, PATIENCE, "the end of the other thread")
+    wait_until(lambda: not database_lookout.is_alive(), PATIENCE, "the end of the other thread")
     demand.stop(PATIENCE)

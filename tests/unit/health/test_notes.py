@@ -9,7 +9,7 @@ from django.db import OperationalError
 
 from django_jobs.health import notes as health_notes
 from django_jobs.health.lookouts import Lookout, Lookouts
-from django_jobs.health.server import live, ready
+from django_jobs.health.notes import live, ready
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
 from tests.support.verbs import HealthNotes, Interpose, Text
@@ -113,11 +113,11 @@ def test_old_news_count_for_nothing(notes: HealthNotes, clock: Clock) -> None:
 def test_gauges_are_read_where_they_are_wanted_and_forgotten_where_they_are_no_longer(interpose: Interpose) -> None:
     interpose("read_gauges", lambda: "read")
     wanted = [True, False]
-    gauges = Lookouts(HealthNotes(), lambda: wanted.pop(0)).gauges
+    lookouts = Lookouts(HealthNotes(), lambda: wanted.pop(0))
     seen: list[object] = []
     for _ in range(2):
-        gauges.read()
-        seen.append(gauges.latest)
+        lookouts.read_gauges()
+        seen.append(lookouts.gauges)
     assert seen == ["read", None]
 
 
@@ -129,8 +129,7 @@ def test_a_lookout_asks_no_more_once_nobody_wants_it() -> None:
         if len(asked) == 5:
             lookout.stop()
 
-    lookout = Lookout("it", ask, seconds=0.0)
-    lookout.goes_on = lambda: len(asked) < 2
+    lookout = Lookout("it", ask, goes_on=lambda: len(asked) < 2)
     lookout.start()
-    lookout.wait_for_end(30)
-    assert (len(asked), lookout.is_alive) == (2, False)
+    lookout.join(30)
+    assert (len(asked), lookout.is_alive()) == (2, False)
