@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,8 +11,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION
 from django.core.validators import MaxValueValidator
-from django.db.models import Avg, Count, ExpressionWrapper, F, Field
-from django.db.models import DurationField as DatabaseDuration
+from django.db.models import Field, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -24,7 +22,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs import pools
 from django_jobs.admin import bar
-from django_jobs.admin.bar import Links
+from django_jobs.admin.bar import RANGES, Links
 from django_jobs.admin.forms import SubmissionForm
 from django_jobs.admin.pages import (
     BaseAdmin,
@@ -60,6 +58,7 @@ from django_jobs.engine.execution.retry_policy import back_off
 from django_jobs.engine.insight import reasons
 from django_jobs.engine.insight.inspection import LimitsInUse, has_jobs, jobs, open_breakers, read_in_use, waiting
 from django_jobs.engine.insight.problems import unknown_permissions
+from django_jobs.engine.insight.rollups import activities
 from django_jobs.engine.job_types import types
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.job_types.parameters import is_rekeyed
@@ -70,7 +69,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.engine.store.values import Lane
 from django_jobs.engine.submission.targets import submittable
-from django_jobs.models import JobType
+from django_jobs.models import JobType, Span
 from django_jobs.models.job_type import MAX_RETRIES, MAX_SECONDS
 from django_jobs.statuses import IN_FLIGHT, BreakerState, Priority, Status
 from django_jobs.texts import Text, translated
@@ -320,12 +319,6 @@ def registered_handlers() -> list[str]:
     return sorted({declaration.path for declaration in types.declared_types()})
 
 
-def changed_values(form: forms.ModelForm[JobType]) -> dict[str, Any]:
-    """Return the fields that the user changed, without those that differ because the page was old."""
-    names = {field.attname for field in JobType._meta.concrete_fields}
-    return {name: form.cleaned_data[name] for name in form.changed_data if name in names}
-
-
 def retry_schedule(kind: JobType) -> list[str]:
     """Return the delays before the first retries, without jitter."""
     numbers = range(1, min(kind.max_retries, MAX_DELAYS) + 1)
@@ -362,8 +355,8 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
     change_form_template = "admin/django_jobs/jobtype/change_form.html"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        # The name is the primary key: saving another one would make another type.
-        return ("type_name", "schedule") if obj is not None else ("schedule",)
+        # The name is the primary key: saving another one would make another type. Buttons set the switches.
+        return ("type_name", "schedule", "is_enabled", "is_paused") if obj is not None else ("schedule",)
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """Return the columns. The paths of handlers are for system admins."""
@@ -431,14 +424,7 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         if not change:
             super().save_model(request, obj, form, change)
             return
-        values = changed_values(form)
-        stored = JobType.primary.get(pk=obj.pk)
-        switches.write_type(obj, values.keys())
-        for verb, (field, value) in SWITCHED.items():
-            if field not in values and getattr(obj, field) != value and getattr(stored, field) == value:
-                text = _("%(name)s: “%(act)s” was pressed meanwhile; that was left as it is.")
-                text %= {"name": obj.pk, "act": SWITCHES[verb].label}
-                self.message_user(request, text, messages.WARNING, extra_tags=f"{SWITCHES[verb].code}_meanwhile")
+        switches.write_type(obj, form.changed_data)
 
     def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
         """Tell that a type with jobs is protected. Django's own collector would load every job to find out."""
@@ -498,81 +484,38 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
 # What became of a type's jobs in the last 24 hours.
 
 
-#: The day is read from the jobs themselves: from so many of the newest of all types, and no further back.
-RECENT: Final = 50_000
-DAY: Final = dt.timedelta(hours=24)
+#: How jobs end, and by what the roll-ups count that.
+ENDS: Final = {Status.COMPLETED: "completed", Status.DEAD_LETTER: "died", Status.CANCELED: "canceled"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Day:
-    """The counts of one day.
-
-    With ``is_cut``, jobs of that time that are not among the newest ``looked_at`` are left out.
-    """
-
-    counts: list[tuple[Any, CappedCount]]
-    total: CappedCount
-    failure_rate: str
-    average: str
-    waiting: CappedCount
-    is_cut: bool
-    looked_at: int = RECENT
-
-
-def read_day(kind: JobType) -> Day:
-    """Return the last 24 hours of a type, read in a constant number of statements of bounded cost."""
-    now = database.now()
-    oldest = (jobs().order_by("-pk").values_list("pk", flat=True).first() or 0) - RECENT
-    rows = jobs().filter(pk__gt=oldest, created_at__gte=now - DAY)
-    ran = ExpressionWrapper(F("completed_at") - F("started_at"), output_field=DatabaseDuration())
-    grouped = rows.filter(job_type=kind).values_list("status").annotate(count=Count("pk"), average=Avg(ran))
-    found = {status: (count, average) for status, count, average in grouped}
-    counts = {status: found[status][0] for status in Status.values if status in found}
+def read_day(kind: JobType) -> dict[str, Any]:
+    """Return the last 24 hours of a type as the roll-ups have them, and how many of its jobs wait now."""
+    rows = activities(None, Span.HOUR, RANGES["day"].begins(database.now())).filter(job_type=kind.pk)
+    names = ("submitted", *ENDS.values(), "run_seconds")
+    counts = rows.aggregate(**{f"sum_{name}": Sum(name, default=0) for name in names})
+    submitted, completed, died, _canceled, seconds = counts.values()
     backlog, has_more = capped_count(waiting().filter(job_type=kind))
-    left_out = jobs().filter(pk__lte=oldest).order_by("-pk").values_list("created_at", flat=True).first()
-    is_cut = left_out is not None and left_out > now - DAY
-    return Day(
-        counts=[(badge(status), CappedCount(count=count, is_cut=is_cut)) for status, count in counts.items()],
-        total=CappedCount(count=sum(counts.values()), is_cut=is_cut),
-        failure_rate=_rate(counts),
-        average=_average(found),
-        waiting=CappedCount(count=backlog, is_cut=has_more),
-        is_cut=is_cut,
-    )
-
-
-def _rate(counts: dict[str, int]) -> str:
-    died, done = counts.get(Status.DEAD_LETTER, 0), counts.get(Status.COMPLETED, 0)
-    return format_percent(died / (died + done)) if died + done else NOTHING
-
-
-def _average(found: dict[str, tuple[int, Any]]) -> str:
-    average = found.get(str(Status.COMPLETED), (0, None))[1]
-    return brief_duration(average.total_seconds()) if average is not None else NOTHING
+    return {
+        "submitted": format_number(submitted),
+        "ends": [(badge(status), format_number(counts[f"sum_{name}"])) for status, name in ENDS.items()],
+        "failure_rate": format_percent(died / (died + completed) if died + completed else None),
+        "average": brief_duration(seconds / completed if completed else None),
+        "waiting": CappedCount(count=backlog, is_cut=has_more),
+    }
 
 
 # The switches of a job type that people set by one press: whether it is paused, and whether it is enabled.
 
 
-#: By button: the field that it sets, and to what.
-SWITCHED: Final = {
-    "pause": ("is_paused", True),
-    "resume": ("is_paused", False),
-    "enable": ("is_enabled", True),
-    "disable": ("is_enabled", False),
-}
-
-
-def _setting(verb: str) -> Callable[[Any, Any], bool]:
-    field, value = SWITCHED[verb]
+def _setting(field: str, value: bool) -> Callable[[Any, Any], bool]:
     return lambda kind, user: switches.set_switch(kind, field, value, user=user)
 
 
 SWITCHES: Final = {
-    "pause": Switch(code="paused", label=gettext_lazy("Pause"), perform=_setting("pause")),
-    "resume": Switch(code="resumed", label=gettext_lazy("Resume"), perform=_setting("resume")),
-    "enable": Switch(code="enabled", label=gettext_lazy("Enable"), perform=_setting("enable")),
-    "disable": Switch(code="disabled", label=gettext_lazy("Disable"), perform=_setting("disable")),
+    "pause": Switch(code="paused", label=gettext_lazy("Pause"), perform=_setting("is_paused", True)),
+    "resume": Switch(code="resumed", label=gettext_lazy("Resume"), perform=_setting("is_paused", False)),
+    "enable": Switch(code="enabled", label=gettext_lazy("Enable"), perform=_setting("is_enabled", True)),
+    "disable": Switch(code="disabled", label=gettext_lazy("Disable"), perform=_setting("is_enabled", False)),
 }
 CLOSE_BREAKER: Final = Switch(
     code="closed",

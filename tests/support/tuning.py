@@ -63,7 +63,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "monitor_traffic_types": ("django_jobs.admin.monitor_numbers", "MAX_TYPES"),
     "navigation_counts_seconds": ("django_jobs.admin.bar", "SECONDS"),
     "saved_filters": ("django_jobs.admin.search", "MOST"),
-    "type_page_day_jobs": ("django_jobs.admin.job_types", "RECENT"),
     "type_page_limited_names": ("django_jobs.admin.job_types", "SHOWN"),
     "types_of_a_filter": (
         ("django_jobs.admin.filters", "MAX_TYPES"),

@@ -104,16 +104,6 @@ def test_an_organization_of_whose_backlog_nothing_is_known_is_not_said_to_have_n
     assert "0" not in str(unknown)
 
 
-def test_a_day_that_was_not_counted_whole_says_at_least(root: Client, tuning: Tuning) -> None:
-    tuning.set(type_page_day_jobs=1)
-    quiet, busy = make_job_type(), make_job_type()
-    pending_job(quiet)
-    for _ in range(3):
-        pending_job(busy)
-    days = [root.get(url("jobtype", "change", kind.pk)).context["day"] for kind in (quiet, busy)]
-    assert [day.total for day in days] == [CappedCount(count=0, is_cut=True), CappedCount(count=1, is_cut=True)]
-
-
 def test_a_group_that_was_not_counted_whole_says_at_least(root: Client, mine: Organization, tuning: Tuning) -> None:
     tuning.set(failed_jobs_read=2)
     kind = make_job_type()
