@@ -146,11 +146,12 @@ class _Concerned:
         return self._schedules.get(alert.facts.get("schedule") or 0, "")
 
     def _url(self, alert: Alert, key: str) -> str:
+        organization = self._names[key]
         if alert.rule in {rules.TYPE_FAILING, rules.BREAKER_OPEN}:
-            return self._links.failures(alert.subject, organization=key)
+            return self._links.failures(alert.subject, organization=organization)
         if alert.rule == rules.DEAD_LETTERS:
-            return self._links.failures(organization=key, status=str(Status.DEAD_LETTER))
-        return self._links.jobs(organization=key)
+            return self._links.failures(organization=organization, status=str(Status.DEAD_LETTER))
+        return self._links.jobs(organization=organization)
 
 
 def _panel(request: HttpRequest, site: str, found: AlertsSeen, back: str, *, most: int | None) -> Panel:

@@ -31,7 +31,7 @@ from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.inspection import blocked, jobs
 from django_jobs.engine.memory import Memory
-from django_jobs.engine.organizations import is_gone
+from django_jobs.engine.organizations import is_gone, shown_id
 from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import start_of
@@ -141,9 +141,7 @@ def organization_line(pages: OpenPages, row: Any) -> SafeString | str:
     That of a deleted one is no link.
     """
     url = (
-        ""
-        if is_gone(row)
-        else pages.organization(row.organization_id) or pages.links.jobs(organization=row.organization_id)
+        "" if is_gone(row) else pages.organization(row.organization_id) or pages.links.jobs(organization=shown_id(row))
     )
     return linked(url, tenant(row))
 
@@ -170,7 +168,7 @@ class Links:
     def page(self, name: str, *args: Any, **query: Any) -> str:
         """Return the address of one of the site's pages, such as ``job_run_again``. ``query`` goes behind it."""
         address = reverse(f"{self.site}:django_jobs_{name}", args=[quote(arg) for arg in args])
-        return f"{address}?{urlencode(query)}" if query else address
+        return f"{address}?{urlencode(query, doseq=True)}" if query else address
 
     def change(self, model: str, pk: Any) -> str:
         """Return the address of the page of one row."""

@@ -22,7 +22,7 @@ from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext_l
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.bar import Links, OpenPages, organization_line, owner_jobs
-from django_jobs.admin.filters import BoundedFilter, CreatedFilter, OrganizationFilter
+from django_jobs.admin.filters import BoundedFilter, NarrowingTerm, ages, offering, organizations_seen
 from django_jobs.admin.graph import Box, draw_graph, read_graph
 from django_jobs.admin.pages import (
     BaseAdmin,
@@ -60,8 +60,7 @@ from django_jobs.engine.control import batches
 from django_jobs.engine.insight.problems import trouble, troubled_batches
 from django_jobs.engine.insight.search import oldest_key
 from django_jobs.engine.job_types.masking import hidden_from
-from django_jobs.engine.organizations import is_gone
-from django_jobs.engine.store import database
+from django_jobs.engine.organizations import is_gone, shown_id
 from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
 from django_jobs.exceptions import JobsError
 from django_jobs.models import Batch, Job, JobType
@@ -322,30 +321,15 @@ class StateFilter(BoundedFilter):
     title = gettext_lazy("state")
     parameter_name = "state"
 
-    def needs_bound(self) -> bool:
-        """Return whether an ended state is chosen: an index finds what has not ended."""
-        return self.chosen() not in {None, *UNFINISHED_STATES}
-
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(state.value, str(state.label)) for state in BatchState]
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        chosen = self.chosen()
-        return queryset if chosen is None else queryset.in_state(chosen)
+    def narrow(self, rows: Any, chosen: str) -> Any:
+        return rows.in_state(chosen)
 
 
-class BatchCreatedFilter(CreatedFilter):
-    """Narrows the list to the batches that were made lately."""
-
-    def needs_bound(self) -> bool:
-        """Return whether a time is chosen, which no index finds."""
-        return self.chosen() is not None
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.chosen()
-        if chosen is None:
-            return queryset
-        return queryset.filter(created_at__gte=database.now() - dt.timedelta(hours=self.hours[chosen]))
+OrganizationFilter: Final = offering("organization", organizations_seen, NarrowingTerm)
+CreatedFilter: Final = offering("created_after", ages, NarrowingTerm, gettext_lazy("created"))
 
 
 class BatchList(DeclaredList):
@@ -358,9 +342,9 @@ class BatchList(DeclaredList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         rows = super().get_queryset(request, exclude_parameters)
-        chosen = [item for item in self.filter_specs if isinstance(item, BoundedFilter)]
         is_words = bool(self.query) and parse_batch_id(self.query.strip()) is None
-        if not is_words and not any(item.needs_bound() for item in chosen):
+        # An index finds what has not ended.
+        if not is_words and request.GET.get(StateFilter.parameter_name, "") in {"", *UNFINISHED_STATES}:
             return rows
         too_old = oldest_key(Batch, RECENT)
         self.looks_back = RECENT if too_old else None
@@ -401,7 +385,7 @@ class BatchColumns(OwnPages):
     """The columns and filters of the list."""
 
     list_display = ("batch", "state", "progress", "failed_jobs", "tenant_and_owner", "age")
-    list_filter = (StateFilter, OrganizationFilter, BatchCreatedFilter)
+    list_filter = (StateFilter, OrganizationFilter, CreatedFilter)
     # Django shows the search box only if a field is named here. ``search`` decides what is searched.
     search_fields = ("pk",)
     search_help_text = gettext_lazy("A batch id, or words of a name.")
@@ -421,7 +405,7 @@ class BatchColumns(OwnPages):
     @admin.display(description=gettext_lazy("organization"))
     def tenant_and_owner(self, batch: Any) -> SafeString:
         """Return the batch's organization, as a link that narrows the list, and its owner, as one to their jobs."""
-        url = "" if is_gone(batch) else f"?{urlencode({'organization': batch.organization_id})}"
+        url = "" if is_gone(batch) else f"?{urlencode({'organization': shown_id(batch)})}"
         name = linked(url, tenant(batch))
         if not batch.owner_name:
             return format_html("{}", name)
@@ -586,7 +570,7 @@ class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
         def address_of(box: Box) -> str:
             if box.count == 1:
                 return links.change("job", box.node.pk)
-            return links.jobs(batch=batch.batch_id, status=box.node.status or None, type=box.node.job_type or None)
+            return links.jobs(batch=batch.batch_id, status=box.node.status or None, job_type=box.node.job_type or None)
 
         return {"graph": graph, "drawing": draw_graph(graph, address_of), "unlinked": max(0, batch.total - graph.jobs)}
 
@@ -614,14 +598,14 @@ def _failure_row(batch: Any, group: BatchFailure, kind: JobType | None) -> dict[
     url = pages.job(job)
     error = (job.error_message or _("(without a text)")) if url else _("(its error is not shown to you)")
     return {
-        "kind": linked(pages.job_type(kind) or pages.links.jobs(type=job.job_type_id), line(job.job_type_id, 60)),
+        "kind": linked(pages.job_type(kind) or pages.links.jobs(job_type=job.job_type_id), line(job.job_type_id, 60)),
         "count": group.count,
         "error": line(error, ERROR),
         "said": error[:ERROR],
         "name": job.name,
         "url": url,
         "badge": badge(job.status),
-        "list_url": pages.links.jobs(batch=batch.batch_id, status=job.status, type=job.job_type_id),
+        "list_url": pages.links.jobs(batch=batch.batch_id, status=job.status, job_type=job.job_type_id),
         "is_consequence": group.is_consequence,
         "is_retried": group.is_retried,
     }

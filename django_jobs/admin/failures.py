@@ -25,7 +25,6 @@ from django_jobs.admin.charts import draw_spark
 from django_jobs.admin.operations import RateForm, Row, link_to, rows_of
 from django_jobs.admin.pages import (
     CONFIRMED,
-    FAILED_ALL,
     FAILURES,
     RETRYING,
     Button,
@@ -58,7 +57,7 @@ from django_jobs.engine.insight.failures import (
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.insight.inspection import held_types, is_held
 from django_jobs.engine.insight.reasons import REASONS
-from django_jobs.engine.organizations import read_tenants
+from django_jobs.engine.organizations import id_of, read_tenants, shown_id
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation, InvalidTransition
 from django_jobs.exceptions import PermissionDenied as MayNot
@@ -310,7 +309,7 @@ class FailureAdmin(FailureActions):
             list_url=self._links.jobs(**chosen.list_query()),
             retry_url=self._links.page("job_all_retry", **chosen.list_query()),
             log_url=self._links.list(
-                "executionlog", became=FAILURES, since=RANGES["day"].key, type=chosen.job_type or None
+                "executionlog", became=FAILURES, since=RANGES["day"].key, job_type=chosen.job_type or None
             )
             if pages.opens(ExecutionLog)
             else "",
@@ -397,7 +396,7 @@ class FailureAdmin(FailureActions):
 
 def _tenant(job: Job, chosen: Chosen) -> Any:
     """Return the organization of a job, with a link to its part of what is chosen."""
-    url = "" if organizations.is_gone(job) else f"?{urlencode(chosen.query(organization=str(job.organization_id)))}"
+    url = "" if organizations.is_gone(job) else f"?{urlencode(chosen.query(organization=shown_id(job)))}"
     return linked(url, tenant(job))
 
 
@@ -448,7 +447,7 @@ class Chosen:
     @property
     def narrowed(self) -> dict[str, str]:
         """Return the parameters by which the list of jobs is narrowed in the same way, beside type and error."""
-        values = {"organization": "" if self.organization is None else str(self.organization.pk), "status": self.status}
+        values = {"organization": "" if self.organization is None else id_of(self.organization), "status": self.status}
         return {name: value for name, value in values.items() if value}
 
     def query(self, **changes: str) -> dict[str, str]:
@@ -459,11 +458,10 @@ class Chosen:
         kept = {name: value for name, value in values.items() if value}
         return kept if self.fingerprint is None else kept | {"fingerprint": self.fingerprint}
 
-    def list_query(self, **changes: str) -> dict[str, str]:
+    def list_query(self, **changes: str) -> dict[str, Any]:
         """Return the parameters of the list of the same jobs."""
-        names = {"job_type": "type", "fingerprint": "error_fingerprint"}
-        named = {names.get(name, name): value for name, value in self.query().items()}
-        return {"status": FAILED_ALL} | named | changes
+        named = {"error_fingerprint" if name == "fingerprint" else name: text for name, text in self.query().items()}
+        return named | {"status": sorted(self.statuses)} | changes
 
 
 def chosen_by(user: Any, values: Mapping[str, str]) -> Chosen:
@@ -680,7 +678,7 @@ class RowMaker:
             newest=newest,
             newest_link=linked(self._pages.job(newest), newest.name),
             jobs_url=self._links.jobs(
-                **self._chosen.list_query(type=group.job_type, error_fingerprint=group.error_fingerprint)
+                **self._chosen.list_query(job_type=group.job_type, error_fingerprint=group.error_fingerprint)
             ),
             buttons=self._buttons(newest, kind),
         )
@@ -691,7 +689,7 @@ class RowMaker:
     def _tenant(self, pk: Any, count: int) -> tuple[SafeString, CappedCount]:
         tenant = self._tenants.get(pk)
         name = tenant_name(pk, tenant)
-        url = "" if tenant is None else f"?{urlencode(self._chosen.query(organization=str(pk)))}"
+        url = "" if tenant is None else f"?{urlencode(self._chosen.query(organization=id_of(tenant)))}"
         return with_page(name, url, self._tenant_pages.get(pk, "")), self._count(count)
 
     def _buttons(self, newest: Job, kind: JobType | None) -> Buttons:

@@ -15,7 +15,7 @@ from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied, SuspiciousFileOperation
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -26,7 +26,7 @@ from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.acts import JobActions
 from django_jobs.admin.bar import Links, OpenPages, organization_line, owner_jobs, worker_jobs
-from django_jobs.admin.filters import JOB_FILTERS, new_address
+from django_jobs.admin.filters import JOB_FILTERS
 from django_jobs.admin.forms import RunAgain
 from django_jobs.admin.graph import Box, Node, draw_graph, make_graph
 from django_jobs.admin.job_history import JobLogs, read_history
@@ -246,7 +246,7 @@ class JobFacts(BaseAdmin):
     @fact(gettext_lazy("type"), "job_type", always=True)
     def type_name(self, job: Any) -> SafeString | str:
         """Return the job's type, with a link to its page for a reader who may open that, else to its jobs."""
-        address = job.pages.job_type(type_of(job)) or self._links.jobs(type=job.job_type_id)
+        address = job.pages.job_type(type_of(job)) or self._links.jobs(job_type=job.job_type_id)
         return linked(address, line(job.job_type_id, 60))
 
     @fact(gettext_lazy("organization"), "organization", always=True)
@@ -441,11 +441,6 @@ class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, 
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return jobs_seen_by(request).order_by("-pk")
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        if address := new_address(request.GET, request.user):
-            return HttpResponseRedirect(f"{self.url_of('changelist')}?{address}")
-        return super().changelist_view(request, extra_context)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return JobList

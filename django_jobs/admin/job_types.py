@@ -445,7 +445,7 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
                 "state": self.state(kind),
             }
             links = Links(self.admin_site.name)
-            context |= {"failures_url": links.failures(kind.pk), "jobs_url": links.jobs(type=kind.pk)}
+            context |= {"failures_url": links.failures(kind.pk), "jobs_url": links.jobs(job_type=kind.pk)}
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _buttons(self, kind: JobType) -> list[tuple[str, str]]:

@@ -29,29 +29,19 @@ from django_jobs.admin.filters import (
     COLUMNS,
     NEWEST,
     NO_JOBS,
-    AddressFilter,
-    BoundedFilter,
     Counts,
-    CreatedFilter,
-    ErrorFilter,
-    ListedJobsFilter,
-    OrganizationFilter,
-    PriorityFilter,
-    StatusFilter,
-    TypeFilter,
+    TermsFilter,
     of_all_statuses,
     of_keys,
     of_newest,
 )
 from django_jobs.admin.pages import (
-    RETRYING,
     BaseAdmin,
     CappedPaginator,
     DeclaredList,
     OwnPages,
     Seen,
     is_system_admin,
-    is_unknown,
     keys_of,
     organizations_of,
     tenant,
@@ -62,8 +52,8 @@ from django_jobs.admin.writing import NOTHING, ago, badge, brief_duration, forma
 from django_jobs.downloads import Download
 from django_jobs.engine import organizations
 from django_jobs.engine.access import may_hide_jobs, may_view
-from django_jobs.engine.insight.filter import JobFilter
-from django_jobs.engine.insight.search import RECENT, among_newest
+from django_jobs.engine.insight.filter import LIST_TERMS, JobFilter
+from django_jobs.engine.insight.search import Newest, among_newest
 from django_jobs.engine.job_types.masking import Names, hidden_from, masked
 from django_jobs.engine.organizations import is_gone, shown_id
 from django_jobs.engine.store import counting, database
@@ -76,10 +66,6 @@ from django_jobs.statuses import AWAITING_TURN, IN_FLIGHT, RARE, TERMINAL, WITH_
 # The list of jobs: what it reads, how far it looks, and how it is searched.
 
 
-#: The filters of the list that say how far it looks.
-LISTED: Final = (BoundedFilter, AddressFilter)
-
-
 class JobList(DeclaredList):
     """A page of the jobs that a user may see. ``looks_back`` is how many of the newest were looked at; None for all."""
 
@@ -89,26 +75,34 @@ class JobList(DeclaredList):
     keys: list[int] | None = None
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        self.understood = understood(request, self.query)
-        # The search comes after the filters, because these say of which jobs the newest are searched.
+        self.request, self.understood = request, understood(request, self.query)
+        # The search names jobs as the filters do, and both together say how far the list looks.
         typed, self.query = self.query, ""
-        rows = super().get_queryset(request, exclude_parameters)
+        self._rows = super().get_queryset(request, exclude_parameters)
         self.query = typed
-        self.request = request
-        rows, looked_at = self._searched(rows, self.filter_specs)
-        bounds = [looked_at, *(item.looks_back for item in self.filter_specs if isinstance(item, LISTED))]
-        if self._needs_bound(self.filter_specs):
-            rows, is_bounded = among_newest(rows, self._scope(), RECENT)
-            bounds.append(RECENT if is_bounded else None)
-        self.looks_back = min((most for most in bounds if most is not None), default=None)
-        search = None if self.understood.meaning is None else self.understood.meaning.search
-        if is_looked_for(self.filter_specs, search):
+        filters = self.job_filter()
+        rows, is_bounded = self._narrowed(filters)
+        self.looks_back = filters.bound if is_bounded else None
+        if is_looked_for(filters):
             # Count, page and the numbers beside the filters would each look for them again.
-            self.keys = look_for(rows, search, has_error=has_error_chosen(self.filter_specs))
+            self.keys = look_for(rows, filters)
         found: Any = light(rows if self.keys is None or len(self.keys) > FEW else named(self.keys))
         found.keys = self.keys
-        found.is_in_order = self.looks_back is None and is_in_order(self.filter_specs, search, self._scope())
+        found.is_in_order = self.looks_back is None and is_in_order(filters, self._scope(filters))
         return found  # type: ignore[no-any-return]
+
+    def job_filter(self, without: str = "") -> JobFilter:
+        """Return the filter that names all jobs of the list, on whatever page they stand; ``without`` one of the terms.
+
+        A list that nothing narrows gives an empty filter, and one that asks for what is not there names no job.
+        """
+        named = JobFilter() if self.understood.meaning is None else self.understood.meaning.search
+        if self.understood.problem:
+            named = NO_JOBS
+        for item in self.filter_specs:
+            if isinstance(item, TermsFilter) and without not in item.names:
+                named = named.both(item.filters)
+        return named
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -125,8 +119,7 @@ class JobList(DeclaredList):
     @cached_property
     def saved(self) -> list[SavedFilter]:
         """Return the saved filters that the user is offered."""
-        types = (item.offered for item in self.filter_specs if isinstance(item, TypeFilter))
-        return offered_to(self.request, frozenset().union(*types))
+        return offered_to(self.request)
 
     @cached_property
     def saveable(self) -> str:
@@ -163,18 +156,20 @@ class JobList(DeclaredList):
         return [(other.sentence, self.narrowed(q=other.text)) for other in self.understood.others]
 
     @cached_property
-    def counts(self) -> dict[str, dict[str, str]]:
-        """Return how many jobs the choices of filters leave, by the filter's parameter and the choice."""
+    def counts(self) -> dict[str, Counts]:
+        """Return how many jobs have each value of the terms that the sidebar counts, by the name of the term."""
         found: dict[str, Counts] = {}
-        chosen = {_name_of(item) for item in self.filter_specs if self._is_chosen(item)}
-        if not chosen and not self.query and organizations_of(self.request) is None:
+        asked = {name for item in self.filter_specs if isinstance(item, TermsFilter) for name in item.given}
+        if not asked and not self.query and organizations_of(self.request) is None:
             found["status"] = of_all_statuses()
         left = [name for name in COLUMNS if name not in found]
         # Filters that are not in use see the same jobs.
-        for names in ([name for name in left if name not in chosen], *([name] for name in left if name in chosen)):
-            found |= self._counted(names) if names else {}
+        if free := [name for name in left if name not in asked]:
+            found |= self._counted(free, self.job_filter())
+        for name in asked.intersection(left):
+            found |= self._counted([name], self.job_filter(without=name))
         self.counts_are_cut = any(counts.is_cut for counts in found.values())
-        return {name: counts.for_people() for name, counts in found.items()}
+        return found
 
     counts_are_cut = False
 
@@ -184,63 +179,36 @@ class JobList(DeclaredList):
         is_cut = self.paginator.is_cut or self.looks_back is not None
         return format_number(self.result_count) + ("+" if is_cut else "")
 
-    def _counted(self, names: Collection[str]) -> dict[str, Counts]:
-        chosen = {_name_of(item) for item in self.filter_specs if self._is_chosen(item)}
-        if self.keys is not None and chosen.isdisjoint(names):
+    def _counted(self, names: Collection[str], filters: JobFilter) -> dict[str, Counts]:
+        if self.keys is not None and filters == self.job_filter():
             return of_keys(self.keys, names, is_cut=self.looks_back is not None)
-        others = [item for item in self.filter_specs if _name_of(item) not in names]
-        rows = self.root_queryset.none() if any(map(is_unknown, others)) else self.root_queryset
-        for item in others:
-            narrowed = item.queryset(self.request, rows)
-            rows = rows if narrowed is None else narrowed
-        (rows, _looked_at), is_selective = self._searched(rows, others), self._is_selective(others)
-        return of_newest(rows, names, self._scope(), is_selective=is_selective)
+        scope = self._scope(filters)
+        rows = self._rows.none() if filters.asks_for_hidden(self.request.user) else filters.narrow(self._rows)
+        if filters.looks_back:
+            rows = among_newest(rows, scope, filters.looks_back).rows
+        return of_newest(rows, names, scope, is_selective=filters.is_selective)
 
-    @staticmethod
-    def _is_chosen(item: Any) -> bool:
-        return isinstance(item, LISTED) and (item.is_unknown or item.chosen() is not None)
+    def _narrowed(self, filters: JobFilter) -> Newest:
+        """Return those of the rows that the filter names; where no index finds them, of the newest alone."""
+        if filters.asks_for_hidden(self.request.user):
+            return Newest(self._rows.none(), False)
+        return filters.among_newest(from_the_newest(self._rows, filters.status or ()), self._scope(filters))
 
-    def _searched(self, rows: QuerySet[Any], filters: Collection[Any]) -> tuple[QuerySet[Any], int | None]:
-        """Return those of the jobs that the search finds, and how many of the newest were looked at; None for all.
-
-        What no index finds is looked for among the newest; the rest is bounded afterwards, where that is needed.
-        """
-        meaning = self.understood.meaning
-        if meaning is None and self.understood.problem:
-            return rows.none(), None
-        if meaning is not None:
-            rows = rows.none() if meaning.search.asks_for_hidden(self.request.user) else meaning.search.narrow(rows)
-        looks = [item.looked_at() for item in filters if isinstance(item, AddressFilter)]
-        looks += [] if meaning is None else [meaning.search.looks_back]
-        most = min((number for number in looks if number is not None), default=None)
-        if most is None:
-            return rows, None
-        rows, is_bounded = among_newest(rows, self._scope(), most)
-        return rows, most if is_bounded else None
-
-    def _scope(self) -> Collection[Any] | None:
-        """Return the organizations of whose newest jobs is told: the chosen one, or all that the user may see."""
-        for item in self.filter_specs:
-            if isinstance(item, OrganizationFilter) and item.chosen() is not None:
-                return [item.chosen()]
-        return organizations_of(self.request)
-
-    def _is_selective(self, filters: Collection[Any]) -> bool:
-        """Return whether an index finds the newest jobs that the search and these filters leave."""
-        meaning = self.understood.meaning
-        return any(item.is_selective() for item in filters if isinstance(item, LISTED)) or bool(
-            meaning and meaning.search.is_selective
-        )
-
-    def _needs_bound(self, filters: Collection[Any]) -> bool:
-        meaning = self.understood.meaning
-        asked = any(item.needs_bound() for item in filters if isinstance(item, LISTED))
-        return (asked or bool(meaning and meaning.search.needs_bound)) and not self._is_selective(filters)
+    def _scope(self, filters: JobFilter) -> Collection[Any] | None:
+        """Return the organizations of whose newest jobs is told: those asked for, or all that the user may see."""
+        return organizations_of(self.request) if filters.organization is None else filters.organization
 
 
-def _name_of(item: Any) -> str:
-    """Return the parameter of a filter of ours; empty for a host's that has several."""
-    return getattr(item, "parameter_name", None) or ""
+def from_the_newest(rows: QuerySet[Any], statuses: Collection[str]) -> QuerySet[Any]:
+    """Return the jobs from the newest on that is in one of these statuses, where they are several and rare.
+
+    Without that bound the database could walk from the newest job of all past a million others first.
+    """
+    if len(statuses) < SEVERAL or not RARE.issuperset(statuses):
+        return rows
+    newest = (rows.filter(status=status).order_by("-pk").values_list("pk", flat=True)[:1] for status in statuses)
+    found = [pk for pks in newest for pk in pks]
+    return rows.filter(pk__lte=max(found)) if found else rows.none()
 
 
 def mark_batches(jobs: Collection[Any]) -> None:
@@ -273,8 +241,10 @@ LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "e
 ERROR: Final = 120
 #: Up to so many jobs are named one by one in a statement that has them all.
 FEW: Final = 500
-#: The filters with which an index has the newest jobs first, together with any other of these.
-_IN_ORDER: Final = (StatusFilter, TypeFilter, OrganizationFilter, PriorityFilter, CreatedFilter, ErrorFilter)
+#: The terms with which an index has the newest jobs first, together with any other of these.
+_IN_ORDER: Final = frozenset({"status", "job_type", "organization", "priority", "created_after", "has_error", "owner"})
+#: From so many statuses on they are several.
+SEVERAL: Final = 2
 
 
 class JobPaginator(CappedPaginator):
@@ -316,41 +286,34 @@ def named(keys: Collection[int]) -> QuerySet[Any]:
     return Job.primary.filter(pk__in=keys).order_by("-pk")
 
 
-def is_in_order(filters: Collection[Any], search: JobFilter | None, organizations: Collection[Any] | None) -> bool:
-    """Return whether an index has the newest jobs first that these filters and the search leave.
+def is_in_order(filters: JobFilter, organizations: Collection[Any] | None) -> bool:
+    """Return whether an index has the newest jobs first that the filter leaves.
 
     ``organizations`` are those whose jobs are listed; None: all. Of several no index has the newest first.
     """
     if organizations is not None and len(organizations) > 1:
         return False
-    asked = [(item, item.chosen()) for item in filters if hasattr(item, "chosen")]
-    if any(choice is not None and (choice == RETRYING or not isinstance(item, _IN_ORDER)) for item, choice in asked):
+    statuses = filters.status or ()
+    if (len(statuses) >= SEVERAL and set(statuses) != WITH_ERRORS) or filters.has_error:
         return False
-    return not has_error_chosen(filters) and (search is None or search.asked().keys() <= {"organization", "owner"})
+    return filters.asked().keys() <= _IN_ORDER
 
 
-def is_looked_for(filters: Collection[Any], search: JobFilter | None) -> bool:
+def is_looked_for(filters: JobFilter) -> bool:
     """Return whether jobs must be read one by one to see which of them match."""
-    if has_error_chosen(filters) or any(item.looked_at() for item in filters if isinstance(item, AddressFilter)):
-        return True
-    return search is not None and bool(search.looks_back or search.fingerprint_start or search.error)
+    return bool(filters.has_error or filters.looks_back or filters.fingerprint_start or filters.error)
 
 
-def has_error_chosen(filters: Collection[Any]) -> bool:
-    """Return whether the jobs with an error are asked for."""
-    return any(isinstance(item, ErrorFilter) and item.chosen() == "yes" for item in filters)
-
-
-def look_for(rows: QuerySet[Any], search: JobFilter | None, *, has_error: bool) -> list[int]:
+def look_for(rows: QuerySet[Any], filters: JobFilter) -> list[int]:
     """Return the primary keys of the jobs, the newest first, up to one more than are counted.
 
-    ``has_error`` says that all have an error. Completed jobs have none. Those that failed, and the others that did not
-    complete, are looked for status by status, because each has an index of its own.
+    Completed jobs have no error. Those that failed, and the others that did not complete, are looked for status by
+    status, because each has an index of its own.
     """
     most = counting.MAX_COUNT + 1
-    if search is not None and (search.fingerprint_start or search.error):
+    if filters.fingerprint_start or filters.error:
         return newest_keys([rows.filter(status=status).order_by("-pk") for status in sorted(WITH_ERRORS)], most)
-    if not has_error:
+    if not filters.has_error:
         return list(rows.order_by("-pk").values_list("pk", flat=True)[:most])
     # Those that are tried again and kept the error until now: mostly none.
     in_flight = Job.primary.filter(status__in=sorted(IN_FLIGHT)).exclude(error_message="")
@@ -410,7 +373,7 @@ class JobColumns(BaseAdmin):
         """Return the job's organization and, below it, its owner."""
         name: SafeString | str = tenant(job)
         if not is_gone(job):
-            name = narrowing(job, name, gettext("Jobs of this organization"), organization=job.organization_id)
+            name = narrowing(job, name, gettext("Jobs of this organization"), organization=shown_id(job))
         return (
             format_html("{}<br><small>{}</small>", name, owner_cell(job)) if job.owner_name else format_html("{}", name)
         )
@@ -575,7 +538,7 @@ def cut(text: str) -> str:
 def type_cell(job: Job) -> SafeString:
     """Return the type, as a link to the jobs of it."""
     name = line(job.job_type_id, NAME)
-    return narrowing(job, name, _("Jobs of this type"), type=job.job_type_id)
+    return narrowing(job, name, _("Jobs of this type"), job_type=job.job_type_id)
 
 
 def owner_cell(job: Job) -> SafeString | str:
@@ -683,28 +646,14 @@ def _cell(value: Any) -> str:
     return f"'{text}" if is_formula and not isinstance(value, int) else text
 
 
-# The filter that a page of the jobs list stands for: what it is narrowed by, and what was searched for.
-
-
 def filter_of(jobs: JobList) -> JobFilter:
-    """Return the filter that names all jobs of the list, on whatever page they stand.
+    """Return the filter that names all jobs of the list.
 
-    A list that nothing narrows gives an empty filter, and one that asks for what is not there names no job. Raises
-    TypeError for a filter of the list that is none of jobs: to leave it out would name more jobs than the list shows.
+    Raises TypeError where a host's own filter narrows the list: to leave it out would name more jobs than it shows.
     """
-    if any(map(is_unknown, jobs.filter_specs)):
-        return NO_JOBS
-    named = JobFilter()
-    for item in jobs.filter_specs:
-        asked = item.chosen()  # type: ignore[attr-defined]
-        if asked is None:
-            continue
-        if not isinstance(item, ListedJobsFilter | AddressFilter):
-            raise TypeError(f"No filter of jobs is known for {type(item).__name__}.")
-        named = named.both(item.job_filter(asked))
-    if jobs.understood.meaning is not None:
-        return named.both(jobs.understood.meaning.search)
-    return NO_JOBS if jobs.understood.problem else named
+    if others := jobs.get_filters_params().keys() - LIST_TERMS.keys():
+        raise TypeError(f"No filter of jobs has these names: {', '.join(sorted(others))}.")
+    return jobs.job_filter()
 
 
 # What the page of a job tells of the batch that it belongs to, and of what submitted it.

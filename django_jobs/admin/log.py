@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
 from django_jobs.admin.bar import RANGES, OpenPages
-from django_jobs.admin.filters import BoundedFilter, TypeFilter
+from django_jobs.admin.filters import BoundedFilter, OfferedTerm, offering, types_seen
 from django_jobs.admin.pages import FAILURES, DeclaredList, NobodyWrites, OwnPages, is_system_admin
 from django_jobs.admin.writing import ALL, ARROW, actor, badge, block, line, linked, moment
 from django_jobs.engine.access import may_hide_jobs, may_view
@@ -36,19 +36,18 @@ class BecameFilter(BoundedFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(FAILURES, _("A failed attempt")), *((status.value, str(status.label)) for status in Status)]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.chosen()
-        if chosen is None:
-            return queryset
+    def narrow(self, rows: QuerySet[Any], chosen: str) -> QuerySet[Any]:
         if chosen == FAILURES:
-            return queryset.filter(from_status=Status.RUNNING, to_status__in=sorted(WITH_ERRORS))
-        return queryset.filter(to_status=chosen)
+            return rows.filter(from_status=Status.RUNNING, to_status__in=sorted(WITH_ERRORS))
+        return rows.filter(to_status=chosen)
 
 
-class LogTypeFilter(TypeFilter):
+class TypeOfJob(OfferedTerm):
     """Narrows the log to the jobs of one type."""
 
-    path = "job__job_type_id"
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        types = self.filters.job_type
+        return queryset if types is None else queryset.filter(job__job_type_id__in=types)
 
 
 class SinceFilter(BoundedFilter):
@@ -60,12 +59,11 @@ class SinceFilter(BoundedFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(item.key, str(item.label)) for item in RANGES.values()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.chosen()
-        return queryset if chosen is None else queryset.filter(timestamp__gte=RANGES[chosen].begins(database.now()))
+    def narrow(self, rows: QuerySet[Any], chosen: str) -> QuerySet[Any]:
+        return rows.filter(timestamp__gte=RANGES[chosen].begins(database.now()))
 
 
-LOG_FILTERS: Final = (BecameFilter, LogTypeFilter, SinceFilter)
+LOG_FILTERS: Final = (BecameFilter, offering("job_type", types_seen, TypeOfJob), SinceFilter)
 
 
 # The Execution Log: every change of a job's status, as a list that can be narrowed and searched by a job's id.
@@ -92,7 +90,7 @@ class LogList(DeclaredList):
         rows = super().get_queryset(request, exclude_parameters)
         if not self.query:
             rows = self._of_newest_jobs(rows, request) if not is_system_admin(request) else rows
-            rows = self._newest(rows) if any(item.chosen() for item in self._bounded_filters()) else rows
+            rows = self._newest(rows) if self.get_filters_params() else rows
         shown = ("from_status", "to_status", "timestamp", "actor", "actor_kind", "message", "attempt", "worker_name")
         rows = rows.select_related("job")
         # A host's policy judges a job by all that it has.
@@ -105,9 +103,6 @@ class LogList(DeclaredList):
         pages = OpenPages(request, admin_class.admin_site.name)
         for log in self.result_list:
             log.pages = pages
-
-    def _bounded_filters(self) -> list[BoundedFilter]:
-        return [item for item in self.filter_specs if isinstance(item, BoundedFilter)]
 
     def _of_newest_jobs(self, rows: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         jobs = Job.primary.visible_to(request.user).order_by("-pk").values_list("pk", flat=True)

@@ -28,7 +28,7 @@ from django_jobs.admin.monitor_numbers import (
     time_rows,
     type_rows,
 )
-from django_jobs.admin.pages import RETRYING, SeesJobs, is_system_admin, socket_url, view
+from django_jobs.admin.pages import SeesJobs, is_system_admin, socket_url, view
 from django_jobs.admin.workers import last_tick
 from django_jobs.admin.writing import CappedCount, brief_duration, format_number, format_percent
 from django_jobs.engine.access import visible_organizations
@@ -37,7 +37,7 @@ from django_jobs.engine.alerts.rules import TYPE_FAILING
 from django_jobs.engine.insight.inspection import open_breakers
 from django_jobs.engine.store import database
 from django_jobs.models import Monitor
-from django_jobs.statuses import Priority, Status
+from django_jobs.statuses import AWAITING_RETRY, Priority, Status
 
 # The monitor: how the jobs that a user may see are doing, on one page that keeps itself up to date.
 
@@ -202,7 +202,7 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
             name=pgettext("jobs", "Retrying"),
             value=now.retrying,
             note=_("after a failure"),
-            url=links.jobs(status=RETRYING),
+            url=links.jobs(status=sorted(AWAITING_RETRY)),
         ),
         Tile(code="blocked", name=pgettext("jobs", "Blocked"), value=now.blocked, note=_("by other jobs")),
         Tile(

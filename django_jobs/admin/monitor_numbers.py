@@ -27,6 +27,7 @@ from django_jobs.engine.insight import metrics
 from django_jobs.engine.insight.inspection import Leader, blocked, jobs
 from django_jobs.engine.insight.metrics import read_last_minutes
 from django_jobs.engine.insight.rollups import activities
+from django_jobs.engine.organizations import id_of
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database, values
 from django_jobs.engine.store.database import store
@@ -307,7 +308,7 @@ def type_rows(
             {
                 "name": line(name, 60),
                 "url": pages.job_type(kind),
-                "jobs_url": links.jobs(type=name),
+                "jobs_url": links.jobs(job_type=name),
                 "failures_url": links.failures(name) if failed and kind is not None else "",
                 "ended": format_number(ended),
                 "told": _failures_in_words(failed, ended),
@@ -373,7 +374,7 @@ def tenant_rows(request: HttpRequest, links: Links, now: Now) -> list[dict[str, 
             {
                 "name": line(name, 60),
                 "url": pages.get(pk, ""),
-                "jobs_url": "" if tenant is None else links.jobs(organization=pk),
+                "jobs_url": "" if tenant is None else links.jobs(organization=id_of(tenant)),
                 "is_active": tenant is None or may_start(tenant),
                 "waiting": waiting,
                 "running": format_number(running),

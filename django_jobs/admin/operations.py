@@ -28,7 +28,6 @@ from django_jobs.admin.bar import Links, OpenPages
 from django_jobs.admin.jobs import filter_of
 from django_jobs.admin.pages import DeclaredList, News, Notice, OwnPages, SeesJobs, Switch, keys_of, sentence, view
 from django_jobs.admin.writing import brief_duration, colored, format_exact, format_number, line, linked, moment
-from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import JOB_ACTS, Action
 from django_jobs.engine.control.operations import (
@@ -44,7 +43,6 @@ from django_jobs.engine.control.operations import (
 from django_jobs.engine.insight.filter import ORGANIZATION, SHOWN, TERMS, JobFilter, without_secrets
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.job_types.masking import hidden_from, sensitive_names
-from django_jobs.engine.organizations import read_tenants
 from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.engine.store import database
@@ -501,14 +499,13 @@ def _values(name: str, value: Any, pages: OpenPages) -> SafeString:
 
 def _types(names: list[str], pages: OpenPages) -> Addresses:
     kinds = JobType.primary.in_bulk(names)
-    return {name: pages.job_type(kind) or pages.links.jobs(type=name) for name, kind in kinds.items()}
+    return {name: pages.job_type(kind) or pages.links.jobs(job_type=name) for name, kind in kinds.items()}
 
 
 def _linked_organizations(pks: list[Any], pages: OpenPages) -> Addresses:
-    seen = organizations_seen_by(pages.user)
-    there = read_tenants(pks) if seen is None else set(seen.filter(pk__in=pks).values_list("pk", flat=True))
-    opened = pages.organizations(there)
-    return {pk: opened.get(pk) or pages.links.jobs(organization=pk) for pk in there}
+    ids = ids_seen_by(pages.user, set(pks))
+    opened = pages.organizations(ids)
+    return {pk: opened.get(pk) or pages.links.jobs(organization=name) for pk, name in ids.items()}
 
 
 def _jobs(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:

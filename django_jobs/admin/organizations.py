@@ -20,8 +20,6 @@ from django.utils.translation import gettext_lazy, pgettext
 
 from django_jobs.admin.bar import Links
 from django_jobs.admin.pages import (
-    FAILED_ALL,
-    RETRYING,
     CappedPaginator,
     DeclaredList,
     OwnPages,
@@ -37,6 +35,7 @@ from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, jobs_settings, organiza
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.dispatch.tenant_shares import default_limit
 from django_jobs.engine.insight.inspection import jobs, waiting
+from django_jobs.engine.organizations import id_of
 from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
@@ -121,7 +120,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     def failed(self, organization: Any) -> SafeString | str:
         """Return how many of its jobs failed, as a link to their list, where all can be retried."""
         found = organization.shown_failed
-        address = Links(self.admin_site.name).jobs(status=FAILED_ALL, organization=str(organization.pk))
+        address = Links(self.admin_site.name).jobs(status=sorted(WITH_ERRORS), organization=id_of(organization))
         if not (found.count or found.is_cut):
             return str(found)
         return format_html('<a href="{}">{}</a>', address, found)
@@ -133,11 +132,11 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
             context |= {"load": load, "load_rows": load_rows(load)}
             # Staff may see organizations, and no jobs.
             if sees_jobs(request.user):
-                jobs_of = partial(links.jobs, organization=organization.pk)
+                jobs_of = partial(links.jobs, organization=id_of(organization))
                 context |= {
-                    "load_rows": load_rows(load, lambda status: jobs_of(status=status)),
+                    "load_rows": load_rows(load, lambda group: jobs_of(status=sorted(group))),
                     "jobs_url": jobs_of(),
-                    "failures_url": links.failures(organization=organization.pk),
+                    "failures_url": links.failures(organization=id_of(organization)),
                 }
             verb = "suspend" if organization.is_active else "reactivate"
             if is_system_admin(request):
@@ -236,16 +235,22 @@ def read_load(organization_pk: Any) -> Load:
     )
 
 
-def load_rows(load: Load, address_of: Callable[[str], str] = lambda _status: "") -> list[tuple[str, SafeString]]:
+def load_rows(load: Load, address_of: Callable[[Any], str] = lambda _group: "") -> list[tuple[str, SafeString]]:
     """Return how many jobs are in each status that has not ended well: words, and the number as a link to them."""
-    rows: list[tuple[str, str, Any]] = [
-        (status_word(Status.PENDING), str(Status.PENDING), load.pending),
-        (_("To be retried"), RETRYING, load.retrying),
-        (status_word(Status.QUEUED), str(Status.QUEUED), format_number(load.queued)),
-        (status_word(Status.RUNNING), str(Status.RUNNING), format_number(load.running)),
-        (status_word(Status.DEAD_LETTER), str(Status.DEAD_LETTER), load.dead),
+    rows: list[tuple[frozenset[Status], Any]] = [
+        (frozenset({Status.PENDING}), load.pending),
+        (AWAITING_RETRY, load.retrying),
+        (frozenset({Status.QUEUED}), format_number(load.queued)),
+        (frozenset({Status.RUNNING}), format_number(load.running)),
+        (frozenset({Status.DEAD_LETTER}), load.dead),
     ]
-    return [(words, format_html("{}", linked(address_of(status), str(count)))) for words, status, count in rows]
+    return [
+        (
+            _("To be retried") if group == AWAITING_RETRY else status_word(*group),
+            format_html("{}", linked(address_of(group), str(count))),
+        )
+        for group, count in rows
+    ]
 
 
 class OrganizationList(DeclaredList):

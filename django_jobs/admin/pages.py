@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +21,7 @@ from django.contrib.admin.widgets import url_params_from_lookup_dict
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import CharField, Field, OuterRef, Q, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, get_script_prefix, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -42,6 +42,7 @@ from django_jobs.engine.submission.targets import submittable
 from django_jobs.exceptions import JobsError
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.job import JobQuerySet
+from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS
 from django_jobs.texts import told
 
 # What an address may narrow, sort and search a list by: what the admin class declares, and nothing else.
@@ -58,6 +59,26 @@ else:
 #: At most so many characters of a search are looked for.
 MAX_TERM: Final = 200
 NUL: Final = "\x00"
+
+
+#: Names and values of addresses that had others before.
+NAMES_BEFORE: Final = {"type": "job_type", "created": "created_after", "fingerprint": "error_fingerprint"}
+VALUES_BEFORE: Final[Mapping[tuple[str, str], tuple[str, Collection[str]]]] = {
+    ("error", "yes"): ("has_error", ["yes"]),
+    ("error", "no"): ("has_error", ["no"]),
+    ("status", "failed_all"): ("status", sorted(WITH_ERRORS)),
+    ("status", "retrying"): ("status", sorted(AWAITING_RETRY)),
+}
+
+
+def new_address(query: QueryDict) -> str:
+    """Return an address in place of one whose filters have names of before; empty where it has none of these."""
+    renamed = QueryDict(mutable=True)
+    for given, values in query.lists():
+        for value in values:
+            name, now = VALUES_BEFORE.get((given, value), (NAMES_BEFORE.get(given, given), [value]))
+            renamed.setlist(name, [*renamed.getlist(name), *now])
+    return f"?{renamed.urlencode()}" if renamed != query else ""
 
 
 class DeclaredList(ChangeList):
@@ -78,15 +99,6 @@ class DeclaredList(ChangeList):
             raise IncorrectLookupParameters
         return super().get_filters(request)
 
-    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        rows = super().get_queryset(request, exclude_parameters)
-        return rows.none() if any(map(is_unknown, self.filter_specs)) else rows
-
-
-def is_unknown(item: Any) -> bool:
-    """Return whether the address asks a filter of a list for what it does not offer."""
-    return getattr(item, "is_unknown", False) is True
-
 
 class DeclaredLookups(BaseAdmin):
     """Refuses every look-up but the parameters of ``list_filter`` and ``date_hierarchy``.
@@ -95,13 +107,17 @@ class DeclaredLookups(BaseAdmin):
     ``django.security``.
     """
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        address = new_address(request.GET)
+        return HttpResponseRedirect(address) if address else super().changelist_view(request, extra_context)
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return DeclaredList
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         return (
             lookup in self._declared_by_hierarchy()
-            or any(lookup in self._parameters_of(item, request) for item in self.get_list_filter(request))
+            or any(lookup in self.parameters_of(item, request) for item in self.get_list_filter(request))
             or self._is_limit_of_a_key(lookup, value)
         )
 
@@ -112,7 +128,7 @@ class DeclaredLookups(BaseAdmin):
     def _declared_by_hierarchy(self) -> set[str]:
         return {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")} if self.date_hierarchy else set()
 
-    def _parameters_of(self, item: Any, request: HttpRequest) -> list[str]:
+    def parameters_of(self, item: Any, request: HttpRequest) -> list[str]:
         """Return the parameters of one item of ``list_filter``, asked of the filter that Django makes of it."""
         if name := getattr(item, "parameter_name", None):
             return [name]
@@ -136,10 +152,7 @@ def clean_term(text: str, limit: int = MAX_TERM) -> str:
     return text.replace(NUL, "")[:limit]
 
 
-#: Choices beside the single statuses: what failed, and of that what will be retried by itself.
-FAILED_ALL: Final = "failed_all"
-
-
+#: A choice beside the single statuses: what will be retried by itself.
 RETRYING: Final = "retrying"
 
 

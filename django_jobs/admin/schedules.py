@@ -27,7 +27,7 @@ from django.utils.translation import get_language, gettext_lazy, ngettext, ngett
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.bar import OpenPages
-from django_jobs.admin.filters import MAX_TYPES, BoundedFilter, OrganizationFilter
+from django_jobs.admin.filters import MAX_TYPES, BoundedFilter, Choice, NarrowingTerm, offering, organizations_seen
 from django_jobs.admin.pages import (
     CONFIRMED,
     BaseAdmin,
@@ -365,11 +365,11 @@ def note_pages(schedules: list[Any], pages: OpenPages) -> None:
     tenants = pages.organizations(there)
     for row in schedules:
         row.pages = pages
-        jobs_url = pages.of_jobs(pages.links.jobs(type=row.job_type_id))
+        jobs_url = pages.of_jobs(pages.links.jobs(job_type=row.job_type_id))
         row.type_url = pages.job_type(kinds.get(row.job_type_id)) or jobs_url
-        tenant = row.organization_id
-        jobs_url = pages.of_jobs(pages.links.jobs(organization=tenant)) if tenant in there else ""
-        row.tenant_url = tenants.get(tenant) or jobs_url
+        is_there = row.organization_id in there
+        jobs_url = pages.of_jobs(pages.links.jobs(organization=row.shown_tenant)) if is_there else ""
+        row.tenant_url = tenants.get(row.organization_id) or jobs_url
 
 
 def job_names(firings: list[ScheduleFiring]) -> dict[Any, str]:
@@ -501,42 +501,34 @@ class ScheduleStateFilter(BoundedFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(key, str(item[0])) for key, item in STATES.items()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.chosen()
-        return queryset if chosen is None else queryset.filter(STATES[chosen][1])
+    def narrow(self, rows: QuerySet[Any], chosen: str) -> QuerySet[Any]:
+        return rows.filter(STATES[chosen][1])
 
 
-class ScheduledTypeFilter(BoundedFilter):
-    """Narrows the list to one of the job types that the schedules submit."""
-
-    title = gettext_lazy("type")
-    parameter_name = "type"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        rows = visible_schedules(request.user).order_by("job_type_id").values_list("job_type_id", flat=True).distinct()
-        names = list(rows[:MAX_TYPES])
-        if (asked := self.value()) not in {None, *names}:
-            names += rows.filter(job_type_id=asked)[:1]
-        return [(name, name) for name in names]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.chosen()
-        return queryset if chosen is None else queryset.filter(job_type_id=chosen)
-
-
-class TenantFilter(OrganizationFilter):
+class TenantTerm(NarrowingTerm):
     """Narrows the list to one organization, or to what is for each active one."""
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(EACH, _("Each active one")), *super().lookups(request, model_admin)]
+    def offers(self) -> list[Choice]:
+        return [Choice((EACH,), _("Each active one")), *organizations_seen(self)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == EACH:
+        if self.given.get(self.parameter_name) == [EACH]:
             return queryset.filter(organization__isnull=True)
         return super().queryset(request, queryset)
 
 
-FILTERS: Final = (ScheduleStateFilter, ScheduledTypeFilter, TenantFilter)
+def scheduled_types(item: NarrowingTerm) -> list[Choice]:
+    """Return the job types that the schedules submit."""
+    rows = visible_schedules(item.request.user).order_by("job_type_id")
+    names = rows.values_list("job_type_id", flat=True).distinct()[:MAX_TYPES]
+    return [Choice((name,), name) for name in names]
+
+
+FILTERS: Final = (
+    ScheduleStateFilter,
+    offering("job_type", scheduled_types, NarrowingTerm),
+    offering("organization", TenantTerm.offers, TenantTerm),
+)
 
 
 # Schedules: the list, the form with its preview, and the page of one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
@@ -18,11 +18,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from django_jobs.admin.filters import ADDRESSED
-from django_jobs.admin.pages import OwnPages, Seen, clean_term, is_system_admin, keys_of, seen_by, view
+from django_jobs.admin.pages import DeclaredLookups, OwnPages, Seen, clean_term, is_system_admin, keys_of, seen_by, view
 from django_jobs.admin.writing import format_number
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import may_hide_jobs, organizations_seen_by
+from django_jobs.engine.access import may_hide_jobs
 from django_jobs.engine.insight.filter import LIST_TERMS, LOOKED_AT, SEARCH, JobFilter, as_object, words_of
 from django_jobs.engine.insight.search import asks_for_hidden, path_of
 from django_jobs.engine.job_types.masking import hidden_from
@@ -441,7 +440,7 @@ def unquoted(value: str) -> str:
 #: So many a user may keep, and so many that others share are offered.
 MOST: Final = 30
 #: A shared filter with nothing but these names no tenant and nobody's job, so that all staff may see it.
-HARMLESS: Final = frozenset({"status", "type", "priority", "created", "error", "pool"})
+HARMLESS: Final = frozenset({"status", "job_type", "priority", "created_after", "has_error", "pool"})
 
 
 class NameForm(forms.Form):
@@ -451,15 +450,15 @@ class NameForm(forms.Form):
     is_shared = forms.BooleanField(required=False, label=gettext_lazy("For everybody who sees jobs"))
 
 
-class SavedFilters(OwnPages):
+class SavedFilters(OwnPages, DeclaredLookups):
     """Keeps filters of the list for its users. Shared ones are made by system admins."""
 
     def cleaned_query(self, request: HttpRequest, text: str) -> str:
         """Return those parts of a query string that this list knows: its filters and its search."""
         filters: Any = self.get_list_filter(request)
-        known = {SEARCH_VAR, *(getattr(item, "parameter_name", "") for item in filters)} - {""}
+        known = {SEARCH_VAR, *(name for item in filters for name in self.parameters_of(item, request))}
         asked = QueryDict(text[: 4 * MAX_QUERY])
-        kept = as_object({name: asked.getlist(name) for name in asked if name in {*known, *ADDRESSED}})
+        kept = as_object({name: asked.getlist(name) for name in asked if name in known})
         storable = {name: value for name, value in sorted(kept.items()) if all(map(is_storable_text, listed_of(value)))}
         return urlencode(storable, doseq=True)
 
@@ -468,8 +467,7 @@ class SavedFilters(OwnPages):
         found = _without_too_many(self._changeable(request).select_related("user"), request.user)
         title = _("Saved filters")
         address = self.url_of("changelist")
-        words = FilterWords(request, self, found)
-        rows = [(item, f"{address}?{item.query}", words.told(item), item.user_id == request.user.pk) for item in found]
+        rows = [(item, f"{address}?{item.query}", words_for(item), item.user_id == request.user.pk) for item in found]
         may_share = is_system_admin(request)
         return self.page(
             request, "job/saved_filters.html", title, title, rows=rows, may_share=may_share, most_name=MAX_NAME
@@ -540,17 +538,17 @@ class SavedFilters(OwnPages):
         return SavedFilter.primary.filter(own | Q(is_shared=True) if is_system_admin(request) else own)
 
 
-def offered_to(request: HttpRequest, types: Collection[str]) -> list[SavedFilter]:
+def offered_to(request: HttpRequest) -> list[SavedFilter]:
     """Return the saved filters above the list: the user's own, and those that are shared with all.
 
-    Staff who manage only some organizations are offered no shared filter that could name others. ``types`` are the
-    job types that they know of.
+    Staff who manage only some organizations are offered no shared filter that could name others.
     """
     user: Any = request.user
     rows = SavedFilter.primary.filter(Q(user_id=user.pk) | Q(is_shared=True))
     if is_system_admin(request):
         return _without_too_many(rows, user)
-    return _without_too_many((item for item in rows if item.user_id == user.pk or _is_harmless(item, types)), user)
+    seen = seen_by(request)
+    return _without_too_many((item for item in rows if item.user_id == user.pk or _is_harmless(item, seen)), user)
 
 
 def _without_too_many(found: Iterable[SavedFilter], user: Any) -> list[SavedFilter]:
@@ -566,80 +564,20 @@ def _user_of(request: HttpRequest) -> Any:
     return request.user
 
 
-def _is_harmless(item: SavedFilter, types: Collection[str]) -> bool:
+def _is_harmless(item: SavedFilter, seen: Seen) -> bool:
     asked = QueryDict(item.query)
-    return set(asked) <= HARMLESS and set(asked.getlist("type")) <= set(types)
+    types = set(asked.getlist("job_type"))
+    return set(asked) <= HARMLESS and (not types or seen.types.filter(pk__in=types).count() == len(types))
 
 
-# What saved filters of the jobs list ask for, in words of the reader's language.
-
-
-SEARCHED: Final[Any] = gettext_lazy("search")
-#: The filters whose choices are the same for everybody, whatever is stored.
-FIXED: Final = ("status", "priority", "created", "error")
-
-
-class FilterWords:
-    """Tells saved filters of one page of this admin class.
-
-    The names of organizations, of which a filter keeps the keys, are read in one statement for all.
-    """
-
-    def __init__(self, request: HttpRequest, model_admin: Any, found: Collection[SavedFilter]) -> None:
-        self._request = request
-        filters = {getattr(kind, "parameter_name", ""): kind for kind in model_admin.get_list_filter(request)}
-        self._titles = {name: kind.title for name, kind in filters.items() if name}
-        self._choices = {
-            name: dict(filters[name](request, {}, model_admin.model, model_admin).lookup_choices)
-            for name in FIXED
-            if name in filters
-        }
-        asked = [QueryDict(item.query) for item in found]
-        readers: dict[str, Callable[[Collection[str]], Mapping[str, str]]] = {
-            "organization": self._organizations,
-        }
-        self._names = {
-            name: read({query[name] for query in asked if query.get(name)}) for name, read in readers.items()
-        }
-
-    def told(self, item: SavedFilter) -> str:
-        """Return what a saved filter asks for, as labels and values."""
-        asked = QueryDict(item.query)
-        told = [
-            (self._label(name), self._value(name, value))
-            for name, value in asked.dict().items()
-            if name not in ADDRESSED
-        ]
-        addressed = as_object({name: asked.getlist(name) for name in asked if name in ADDRESSED})
-        told += [(str(ADDRESSED[name].label), text) for name, text in words_of(addressed)]
-        return " · ".join(f"{label}: {text}" for label, text in told)
-
-    def _label(self, name: str) -> str:
-        if name == SEARCH_VAR:
-            return str(SEARCHED)
-        return str(self._titles.get(name, name))
-
-    def _value(self, name: str, value: str) -> str:
-        if name in self._names:
-            return self._names[name].get(value) or _("(not there any more)")
-        return str(self._choices.get(name, {}).get(value, value))
-
-    def _organizations(self, keys: Collection[str]) -> Mapping[str, str]:
-        model = get_organization_model()
-        seen = organizations_seen_by(self._request.user)
-        rows = database.rows(model) if seen is None else seen
-        pks = [pk for key in keys if (pk := _key(model, key)) is not None]
-        return {str(item.pk): id_of(item) for item in rows.filter(pk__in=pks)} if pks else {}
+def words_for(item: SavedFilter) -> str:
+    """Return what a saved filter asks for, as labels and values in the reader's language."""
+    asked = QueryDict(item.query)
+    given = as_object({SEARCH if name == SEARCH_VAR else name: values for name, values in asked.lists()})
+    told = [(LIST_TERMS[name].label if name in LIST_TERMS else name, text) for name, text in words_of(given)]
+    return " · ".join(f"{label}: {text}" for label, text in told)
 
 
 def listed_of(value: Any) -> list[str]:
     """Return the values of a parameter one by one."""
     return value if isinstance(value, list) else [value]
-
-
-def _key(model: Any, text: str) -> Any:
-    """Return the key that a text stands for; None where no row can have it."""
-    try:
-        return model._meta.pk.clean(text, None) if is_storable_text(text) else None
-    except ValidationError:
-        return None

@@ -71,12 +71,12 @@ def nothing_rendered() -> Iterator[None]:
         yield
 
 
-def listed(client: Client, **query: str) -> list[Job]:
+def listed(client: Client, **query: Any) -> list[Job]:
     """The jobs that the list shows."""
     return list(asked(client, query).result_list)
 
 
-def asked(client: Client, query: dict[str, str], model: str = "job") -> Any:
+def asked(client: Client, query: dict[str, Any], model: str = "job") -> Any:
     """Django's ``ChangeList`` of a list; its page is not rendered."""
     with nothing_rendered():
         response: Any = client.get(url(model, "changelist"), query)

@@ -103,7 +103,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
         ("django_jobs.engine.insight.filter", "LOOKED_AT"),
         ("django_jobs.admin.search", "LOOKED_AT"),
     ),
-    "searched_newest_jobs": ("django_jobs.admin.jobs", "RECENT"),
+    "searched_newest_jobs": ("django_jobs.engine.insight.filter", "RECENT"),
     "status_counted_jobs": (
         ("django_jobs.engine.insight.inspection", "MAX_ENDED"),
         ("django_jobs.management.status", "MAX_ENDED"),

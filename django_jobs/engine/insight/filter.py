@@ -711,13 +711,17 @@ class JobFilter:
         is_rare = bool(self.status) and Status.COMPLETED not in (self.status or ())
         return is_rare or bool(self.organization) or any(value is not None for value in single)
 
+    @property
+    def bound(self) -> int | None:
+        """Return how many of the newest jobs a page of the console looks at; None for all."""
+        return self.looks_back or (RECENT if self.needs_bound and not self.is_selective else None)
+
     def among_newest(self, rows: QuerySet[Any], organizations: Collection[Any] | None) -> Newest:
         """Return those of the jobs that match and, where a search is bounded, are among the newest of these
         organizations (None: of all). ``rows`` must be jobs of these organizations already.
         """
         matching = self.narrow(rows)
-        most = self.looks_back or (RECENT if self.needs_bound and not self.is_selective else None)
-        return Newest(matching, False) if most is None else among_newest(matching, organizations, most)
+        return Newest(matching, False) if self.bound is None else among_newest(matching, organizations, self.bound)
 
     @property
     def walked(self) -> str | None:
@@ -822,10 +826,10 @@ def words_of(given: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what an object from outside asks for, as names and values for people; what cannot be is told as it is."""
     told = []
     for name, value in given.items():
-        kind = GIVEN_TERMS[name].kind
+        tell, read = (GIVEN_TERMS[name].kind.tell, GIVEN_TERMS[name].kind.read) if name in GIVEN_TERMS else (None, str)
         texts = value if isinstance(value, list) else [value]
         try:
-            texts = [str(kind.tell(kind.read(text))) for text in texts] if kind.tell else list(map(str, texts))
+            texts = [str(tell(read(text))) for text in texts] if tell else list(map(str, texts))
         except ValueError:
             texts = [clean_text(text, MAX_SHOWN) for text in texts]
         told.append((name, in_words(texts)))

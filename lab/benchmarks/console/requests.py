@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
 
 import psutil
 from django.contrib.auth.models import User
@@ -16,10 +17,9 @@ from django.test import Client
 from django.urls import reverse
 
 from django_jobs.models import Job, Organization
-from django_jobs.statuses import WITH_ERRORS, Status
+from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 from lab.benchmarks.console import stage
 from tests.support import verbs
-from tests.support.verbs import FAILED_ALL, RETRYING
 
 COMMON_TYPE: Final = "type_00"
 LIST: Final = "django_jobs_job_changelist"
@@ -79,7 +79,7 @@ def _lists(failed: Job) -> dict[str, dict[str, Any]]:
         "search organization title": {"q": "Customer 000"},
         "search user": {"q": "scale-7"},
         "search parameter": {"q": "customer_id:17"},
-        "search parameter, organization": {"q": "customer_id:17 type:" + COMMON_TYPE, "organization": str(large.pk)},
+        "search parameter, organization": {"q": "customer_id:17 type:" + COMMON_TYPE, "organization": large.name},
         "search nested parameter": {"q": "mail.language:de"},
         "search fingerprint": {"q": failed.error_fingerprint},
         "search fingerprint's beginning": {"q": failed.error_fingerprint[:8]},
@@ -90,19 +90,19 @@ def _lists(failed: Job) -> dict[str, dict[str, Any]]:
         "Failed": {"status": Status.FAILED},
         "Dead Letter": {"status": Status.DEAD_LETTER},
         "Pending": {"status": Status.PENDING},
-        "Failed (all)": {"status": FAILED_ALL},
-        "Failed (all), organization": {"status": FAILED_ALL, "organization": str(large.pk)},
-        "retrying": {"status": RETRYING},
-        "has error": {"error": "yes"},
-        "has no error": {"error": "no"},
-        "common type": {"type": COMMON_TYPE},
-        "rare type": {"type": "type_49"},
-        "common type, Completed": {"type": COMMON_TYPE, "status": Status.COMPLETED},
-        "common type, has error": {"type": COMMON_TYPE, "error": "yes"},
-        "organization": {"organization": str(large.pk)},
+        "Failed (all)": {"status": sorted(WITH_ERRORS)},
+        "Failed (all), organization": {"status": sorted(WITH_ERRORS), "organization": large.name},
+        "retrying": {"status": sorted(AWAITING_RETRY)},
+        "has error": {"has_error": "yes"},
+        "has no error": {"has_error": "no"},
+        "common type": {"job_type": COMMON_TYPE},
+        "rare type": {"job_type": "type_49"},
+        "common type, Completed": {"job_type": COMMON_TYPE, "status": Status.COMPLETED},
+        "common type, has error": {"job_type": COMMON_TYPE, "has_error": "yes"},
+        "organization": {"organization": large.name},
         "priority High": {"priority": "2"},
-        "created within 30 days": {"created": "30d"},
-        "created within a day": {"created": "24h"},
+        "created within 30 days": {"created_after": "30d"},
+        "created within a day": {"created_after": "24h"},
         "deep page": {"p": "90"},
         "deep page, Completed": {"p": "90", "status": Status.COMPLETED},
     }
@@ -118,7 +118,7 @@ def _commonest_failure() -> Job:
 
 
 def _address(name: str, **query: Any) -> str:
-    return reverse(f"admin:{name}", query=query)
+    return f"{reverse(f'admin:{name}')}?{urlencode(query, doseq=True)}"
 
 
 class Browser:

@@ -50,7 +50,7 @@ def test_people_see_the_batches_of_their_organizations_alone(mine: Organization,
     member = admin.staff_of(mine, permissions=["django_jobs.view_job"])
     assert listed(member) == [own]
     assert listed(member, q=foreign.batch_id) == []
-    assert listed(member, organization=str(theirs.pk)) == []
+    assert listed(member, organization=theirs.name) == []
     assert "ORG-THEIRS" not in text(member, url("batch", "changelist"))
 
 
@@ -91,8 +91,8 @@ def test_it_is_filtered_by_state(subtests: pytest.Subtests, root: Client, mine: 
 def test_it_is_filtered_by_when_it_was_made(root: Client, mine: Organization) -> None:
     new, old = create_batch(mine), create_batch(mine)
     Batch.objects.filter(pk=old.pk).update(created_at=verbs.now() - dt.timedelta(days=3))
-    assert listed(root, created="24h") == [new]
-    assert len(listed(root, created="7d")) == 2
+    assert listed(root, created_after="24h") == [new]
+    assert len(listed(root, created_after="7d")) == 2
 
 
 def test_what_no_index_finds_is_looked_for_among_the_newest(root: Client, mine: Organization, tuning: Tuning) -> None:

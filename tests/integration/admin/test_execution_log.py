@@ -89,7 +89,7 @@ def test_the_log_is_narrowed_by_what_jobs_became_when_and_by_their_type(root: Cl
     own, other = (set(ExecutionLog.objects.filter(job=item).values_list("pk", flat=True)) for item in (job, kept))
     assert found(became="failures") == {failed.pk}
     assert found(became=failed.to_status) == {failed.pk, *other}
-    assert found(type=job.job_type_id) == own
+    assert found(job_type=job.job_type_id) == own
     assert found(since="hour") == {failed.pk, *other}
 
 

@@ -203,7 +203,7 @@ def test_a_filter_that_left_out_older_jobs_says_so(root: Client, tuning: Tuning)
 
 def test_a_search_and_filters_narrow_the_list_together(root: Client, rows: dict[str, Job]) -> None:
     assert found_by(root, rows, "letter", status="Dead Letter") == ["worked"]
-    assert found_by(root, rows, "customer_id:17", type="letter_welcome") == []
+    assert found_by(root, rows, "customer_id:17", job_type="letter_welcome") == []
 
 
 def test_parameters_are_looked_for_among_the_newest_jobs_of_the_chosen_organization(
@@ -215,7 +215,7 @@ def test_parameters_are_looked_for_among_the_newest_jobs_of_the_chosen_organizat
     for _ in range(3):
         pending_job(kind)
     assert listed(root, q="number:1") == []
-    assert listed(root, q="number:1", organization=str(mine.pk)) == [job]
+    assert listed(root, q="number:1", organization=mine.name) == [job]
 
 
 def test_values_that_are_hidden_from_the_user_cannot_be_guessed(

@@ -33,10 +33,10 @@ QUERIES: Final[tuple[dict[str, str], ...]] = (
     {"p": "90"},
     {"status": "Completed"},
     {"status": "Completed", "p": "90"},
-    {"error": "no"},
-    {"error": "yes"},
+    {"has_error": "no"},
+    {"has_error": "yes"},
     {"q": "it failed"},
-    {"created": "30d", "p": "90"},
+    {"created_after": "30d", "p": "90"},
 )
 
 
@@ -76,10 +76,10 @@ def test_the_list_and_the_bar_visit_what_they_show(
 @pytest.mark.usefixtures("kinds")
 def test_whether_many_jobs_have_come_since_the_newest_were_found_is_seen_by_a_glance(member: Client) -> None:
     address = url("job", "changelist")
-    assert member.get(address, {"error": "yes"}).status_code == 200
+    assert member.get(address, {"has_error": "yes"}).status_code == 200
     verbs.doubt_newest_jobs()
     with explained(["custom"]) as plans:
-        assert member.get(address, {"error": "yes"}).status_code == 200
+        assert member.get(address, {"has_error": "yes"}).status_code == 200
     looks = [plan for plan in plans if JOBS in plan.sql and "key_behind" in plan.sql]
     assert looks
     assert [str(plan) for plan in looks if plan.visited() > FEW] == []

@@ -150,7 +150,7 @@ def test_an_operation_that_somebody_stops_is_counted_no_more(
     assert counts(client)["operations"] == "0"
 
 
-@pytest.mark.parametrize("address", ["job/all/retry/?type=mails", "failure/act/"])
+@pytest.mark.parametrize("address", ["job/all/retry/?job_type=mails", "failure/act/"])
 def test_an_operation_that_somebody_starts_is_counted_at_once(
     address: str, organization: Organization, django_capture_on_commit_callbacks: Any
 ) -> None:

@@ -187,7 +187,7 @@ def test_who_left_is_told_no_new_name_of_the_organization_and_no_error_or_id_of_
             told = text(boss, address)
             assert page.removesuffix("change/") in told
             assert not any(item in told for item in hidden)
-            assert f"organization={mine.pk}" not in told
+            assert f"organization={mine.name}" not in told
 
 
 def test_a_batch_that_a_filter_names_is_linked_for_who_sees_it(boss: Client, mine: Organization) -> None:

@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from django_jobs.exceptions import OrganizationInactive
 from django_jobs.models import Organization
+from django_jobs.statuses import WITH_ERRORS
 from tests.support import admin
 from tests.support.admin import codes_on, codes_said, remembered, text, url
 from tests.support.brokers import job_in, pending_job, reread, running_job
@@ -46,10 +47,11 @@ def test_the_list_leads_to_what_failed_of_each(root: Client, mine: Organization,
     failed = [job_in(status, organization=mine) for status in ("Failed", "Timed Out", "Dead Letter")]
     job_in("Completed", organization=mine)
     page = text(root, LIST)
-    address = f"/admin/django_jobs/job/?status=failed_all&amp;organization={mine.pk}"
+    failed_all = "status=Dead+Letter&amp;status=Failed&amp;status=Timed+Out"
+    address = f"/admin/django_jobs/job/?{failed_all}&amp;organization={mine.name}"
     cells = re.findall(r'<td [^>]*class="field-failed">(.*?)</td>', page)
     assert sorted(cells) == ["0"] * (Organization.objects.count() - 1) + [f'<a href="{address}">3</a>']
-    assert admin.listed(root, status="failed_all", organization=str(mine.pk)) == failed[::-1]
+    assert admin.listed(root, status=sorted(WITH_ERRORS), organization=mine.name) == failed[::-1]
 
 
 def test_the_list_counts_to_a_bound(root: Client, mine: Organization, tuning: Tuning) -> None:

@@ -190,7 +190,7 @@ def test_filters_narrow_the_list(superuser: Client, job: Job, foreign_job: Job) 
     assert list(asked(superuser, {"status": "Dead Letter"}).queryset) == [job]
     waiting = asked(superuser, {"status": foreign_job.status}).queryset
     assert job not in waiting
-    mine = asked(superuser, {"organization": str(job.organization_id)}).queryset
+    mine = asked(superuser, {"organization": job.organization_name}).queryset
     assert list(mine) == [job]
 
 

@@ -43,9 +43,9 @@ def offered(client: Client) -> list[str]:
 def test_a_filter_with_a_search_is_kept_and_followed(root: Client) -> None:
     dead = job_in("Dead Letter")
     pending_job(dead.job_type)
-    response = save(root, f"status=Dead+Letter&q=failed&p=3&o=1&type={dead.job_type_id}")
+    response = save(root, f"status=Dead+Letter&q=failed&p=3&o=1&job_type={dead.job_type_id}")
     assert codes_said(response) == ["saved"]
-    query = f"q=failed&status=Dead+Letter&type={dead.job_type_id}"
+    query = f"job_type={dead.job_type_id}&q=failed&status=Dead+Letter"
     assert kept() == [("root", "Morning", query, False)]
     page = text(root, url("job", "changelist"))
     assert f'<a href="?{query.replace("&", "&amp;")}"><bdi>Morning</bdi></a>' in page
@@ -123,7 +123,7 @@ def test_nobody_changes_the_filters_of_others(root: Client, member: Client) -> N
 
 
 def test_a_system_admin_shares_a_filter_with_all_and_others_cannot(root: Client, member: Client) -> None:
-    save(root, "status=Failed&created=24h", "Of today", is_shared="on")
+    save(root, "status=Failed&created_after=24h", "Of today", is_shared="on")
     save(member, "status=Canceled", "Own", is_shared="on")
     assert offered(root) == ["Of today"]
     member.post(url("job", "rename_filter", SavedFilter.objects.get(name="Own").pk), {"name": "Own", "is_shared": "on"})
@@ -139,11 +139,11 @@ def test_a_shared_filter_that_may_name_others_is_offered_to_system_admins_alone(
     make_job_type(type_name="open_to_all")
     foreign = make_job_type(type_name="foreign", submit_by="code")
     pending_job(foreign, theirs)
-    save(root, f"organization={theirs.pk}", "Tenant", is_shared="on")
+    save(root, f"organization={theirs.name}", "Tenant", is_shared="on")
     save(root, "q=Secretive", "Search", is_shared="on")
     save(root, "owner=bob", "Bob", is_shared="on")
-    save(root, "type=foreign", "Foreign", is_shared="on")
-    save(root, "type=open_to_all&status=Failed", "Open", is_shared="on")
+    save(root, "job_type=foreign", "Foreign", is_shared="on")
+    save(root, "job_type=open_to_all&status=Failed", "Open", is_shared="on")
     assert offered(member) == ["Open"]
     assert len(offered(root)) == 5
 
@@ -167,7 +167,7 @@ def test_neither_what_others_share_nor_what_nobody_may_see_takes_a_place(
 
 
 def test_a_blank_fingerprint_is_kept(root: Client) -> None:
-    save(root, "error_fingerprint=&status=&type=")
+    save(root, "error_fingerprint=&status=&job_type=")
     assert kept() == [("root", "Morning", "error_fingerprint=", False)]
 
 
@@ -198,33 +198,10 @@ def test_a_kept_query_is_judged_anew_when_it_is_followed(root: Client) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["9" * 30, "a%00b", "x"])
-def test_a_key_that_no_organization_can_have_is_told_as_one_that_is_gone(
-    root: Client, mine: Organization, key: str
-) -> None:
-    user = User.objects.get(username="root")
-    SavedFilter.objects.create(user=user, name="odd", query=f"organization={key}")
-    SavedFilter.objects.create(user=user, name="mine", query=f"organization={mine.pk}")
-    SavedFilter.objects.create(user=user, name="gone", query=f"organization={mine.pk + 1_000}")
-    told = {row[0].name: row[2] for row in root.get(url("job", "saved_filters")).context["rows"]}
-    assert "ORG-MINE" in told["mine"]
-    assert told["odd"] == told["gone"] != told["mine"]
-
-
-def test_nobody_is_told_names_of_others_by_a_key_in_a_filter(
-    root: Client, member: Client, mine: Organization, theirs: Organization
-) -> None:
-    for client in (root, member):
-        save(client, f"organization={theirs.pk}", "other tenant")
-        save(client, f"organization={mine.pk}", "own tenant")
-    told = [
-        {row[0].name: row[2] for row in client.get(url("job", "saved_filters")).context["rows"]}
-        for client in (root, member)
-    ]
-    for name, words, is_for_member in (
-        ("other tenant", "ORG-THEIRS", False),
-        ("own tenant", "ORG-MINE", True),
-    ):
-        assert [words in shown[name] for shown in told] == [True, is_for_member]
+def test_an_organization_that_cannot_be_is_told_as_it_was_saved(root: Client, key: str) -> None:
+    SavedFilter.objects.create(user=User.objects.get(username="root"), name="odd", query=f"organization={key}")
+    (row,) = root.get(url("job", "saved_filters")).context["rows"]
+    assert key[-1] in row[2]
 
 
 def test_the_filters_of_a_user_go_with_the_user(root: Client) -> None:

@@ -284,8 +284,10 @@ def test_the_list_is_filtered_and_searched(root: Client, kind: JobType, mine: Or
     schedule_job("a", kind, mine, every=60)
     schedule_job("b", make_job_type(type_name="letters"), every=60)
     Schedule.objects.filter(name="b").update(fault="x")
-    assert listed(root, state="faulty") == listed(root, organization="each") == listed(root, type="letters") == ["b"]
-    assert listed(root, organization=str(mine.pk)) == ["a"]
+    assert (
+        listed(root, state="faulty") == listed(root, organization="each") == listed(root, job_type="letters") == ["b"]
+    )
+    assert listed(root, organization=mine.name) == ["a"]
     assert listed(root, q="LETT") == ["b"]
     assert "Asia/Kolkata" not in text(root, LIST)
     schedule_job("c", kind, mine, cron="0 2 * * *", timezone="Asia/Kolkata")
@@ -306,8 +308,8 @@ def test_a_type_beyond_those_that_are_offered_is_found_by_its_address(
     tuning.set(types_of_a_filter=1)
     for name in ("letters", "mails"):
         schedule_job(name, make_job_type(type_name=name), every=60)
-    assert listed(root, type="mails") == ["mails"]
-    assert listed(root, type="faxes") == []
+    assert listed(root, job_type="mails") == ["mails"]
+    assert listed(root, job_type="faxes") == []
 
 
 def test_chosen_rows_that_can_be_none_are_told_as_gone(root: Client, kind: JobType) -> None:

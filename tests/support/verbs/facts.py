@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from django_jobs.admin.graph import MAX_LINKS as GRAPH_LINKS
-    from django_jobs.admin.pages import FAILED_ALL
-    from django_jobs.admin.pages import RETRYING
     from django_jobs.admin.job import CALM_PAUSE as JOB_PAGE_CALM_PAUSE
     from django_jobs.admin.job import FINAL_PAUSE as JOB_PAGE_FINAL_PAUSE
     from django_jobs.admin.job import PAUSE as JOB_PAGE_PAUSE
