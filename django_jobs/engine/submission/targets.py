@@ -7,13 +7,12 @@ import functools
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from django.db import models
 from django.db.models.base import ModelState
-from django.db.models.signals import post_init, pre_init
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import observers, organizations
@@ -105,7 +104,7 @@ class TargetsChanged(Exception):
 class Common(NamedTuple):
     """What all jobs of a type and an organization have in common.
 
-    ``values`` are those of all columns, in their order; ``work`` is what :func:`work_of` makes of both.
+    ``values`` are those of all columns; ``work`` is what :func:`work_of` makes of both.
     """
 
     values: Mapping[str, Any]
@@ -154,7 +153,7 @@ def work_hash(work: str, parameters: Any, unique_key: str | None = None, text: s
 
 @functools.cache
 def _defaults() -> dict[str, Any]:
-    """Return what each field of a new job holds until something else is said, in the order of the fields."""
+    """Return what each field of a new job holds until something else is said."""
     return {field.attname: field.get_default() for field in Job._meta.concrete_fields}
 
 
@@ -304,20 +303,16 @@ def _recall(job_type: object, organization: object) -> Targets | None:
 
 def _type_of(rows: TargetRows, alias: str) -> JobType:
     """Return an instance of the type's row. Nobody else has it, so that whoever gets it may change it."""
-    if is_heard(JobType):
-        return JobType.from_db(alias, [*rows.kind], [*rows.kind.values()])
-    kind: JobType = unheard(JobType, dict(rows.kind))
+    kind: JobType = instance_of(JobType, dict(rows.kind))
     kind._state.adding, kind._state.db = False, alias
     return kind
 
 
-def is_heard(model: type[models.Model]) -> bool:
-    """Return whether somebody hears of new instances of a model of ours."""
-    return pre_init.has_listeners(model) or post_init.has_listeners(model)
+def instance_of(model: Any, values: dict[str, Any]) -> Any:
+    """Return an instance of a model of ours that holds these values, in a fifth of the time that Django's way takes.
 
-
-def unheard(model: Any, values: dict[str, Any]) -> Any:
-    """Return an instance of a model of ours that holds these values, in a fifth of the time that Django's way takes."""
+    It calls no receivers of ``pre_init`` and ``post_init``: none of a save are called for such a row either.
+    """
     made = model.__new__(model)
     made.__dict__ = values
     made._state = ModelState()
@@ -386,7 +381,6 @@ class Builder:
         #: Jobs of the same work that the user may see, as far as that was asked.
         self.shown: set[int] = set()
         self._carried = observers.carried()
-        self._is_heard = is_heard(Job)
 
     def build(self, fields: Fields, found: Targets, place: int = 0) -> PreparedJob:
         """Return the request of these values, for this type and organization."""
@@ -394,19 +388,16 @@ class Builder:
             fields = of_user(fields)
         if self._carried:
             fields = carrying(fields, self._carried)
-        request = PreparedJob(
+        return PreparedJob(
             builder=self,
             versions=found.versions,
             parents=sorted(fields.parents.values()) if fields.parents else (),
             window=found.common.window if fields.deduplication_window is None else fields.deduplication_window,
-            encoded={} if self._is_heard else fields.encoded,  # who hears of a new job may change what it holds
+            encoded=fields.encoded,
             targets=found,
             fields=fields,
             place=place,
         )
-        if self._is_heard:
-            _ = request.job  # who listens hears of it before anything is judged or written
-        return request
 
     def job(self, fields: Fields, found: Targets) -> Job:
         """Return the new job of these values."""
@@ -415,13 +406,8 @@ class Builder:
         values["job_hash"] = work_hash(common.work, given, fields.unique_key, fields.canonical)
         if common.concurrency_key:
             values["lane_key"] = lane_key(common.concurrency_key, given)
-        if not self._is_heard:
-            job: Job = unheard(Job, values)
-            job._state.fields_cache = {"job_type": found.kind}
-            return job
-        make: Callable[..., Job] = Job
-        job = make(*values.values())
-        job.job_type = found.kind
+        job: Job = instance_of(Job, values)
+        job._state.fields_cache = {"job_type": found.kind}
         return job
 
 

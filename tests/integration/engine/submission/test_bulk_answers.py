@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db.models.signals import post_init
 
 from django_jobs import submit_job, submit_jobs
 from django_jobs.exceptions import InvalidSubmission, JobTypeNotFound, OrganizationNotFound
@@ -20,19 +17,6 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 #: What differs from one job to the next.
 OWN = {"id", "created_at", "ready_at", "job_hash", "input_parameters"}
-
-
-@pytest.fixture
-def heard() -> Iterator[list[Job]]:
-    """The jobs whose making the host was told of."""
-    jobs: list[Job] = []
-
-    def hear(instance: Job, **kwargs: Any) -> None:
-        jobs.append(instance)
-
-    post_init.connect(hear, sender=Job)
-    yield jobs
-    post_init.disconnect(hear, sender=Job)
 
 
 def work(kind: Any, organization: Any, number: int = 0) -> dict[str, Any]:
@@ -57,26 +41,6 @@ def test_a_job_of_many_is_like_one_alone(kind: JobType, organization: Organizati
     assert {name: value for name, value in values_of(reread(job)).items() if name not in OWN} == {
         name: value for name, value in alone.items() if name not in OWN
     }
-
-
-def test_a_host_that_listens_to_new_instances_hears_of_each(
-    kind: JobType, organization: Organization, heard: list[Job]
-) -> None:
-    jobs = submit_jobs([work(kind, organization, number) for number in range(3)])
-    assert [job for job in heard if job.pk] == jobs
-    assert [values_of(job) for job in jobs] == [values_of(reread(job)) for job in jobs]
-
-
-def test_what_a_listener_gives_to_a_new_job_is_stored(kind: JobType, organization: Organization) -> None:
-    def trace(instance: Job, **kwargs: Any) -> None:
-        instance.metadata.setdefault("trace", uuid.UUID(int=7))
-
-    post_init.connect(trace, sender=Job)
-    try:
-        pks = [submit_job(kind, organization).pk, submit_jobs([work(kind, organization, 1)])[0].pk]
-    finally:
-        post_init.disconnect(trace, sender=Job)
-    assert [Job.objects.get(pk=pk).metadata for pk in pks] == [{"trace": str(uuid.UUID(int=7))}] * 2
 
 
 @pytest.mark.parametrize("parameters", [{}, {"b": "é", "a": 1.0}, {"b": [{"d": 1, "c": 2}], "a": None}])
