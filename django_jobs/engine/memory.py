@@ -70,6 +70,7 @@ class Rest:
     def __init__(self, slow_seconds: float) -> None:
         self.slow_seconds = slow_seconds
         self._until = -math.inf
+        forgets(self.end)
 
     def lasts(self) -> bool:
         """Return whether the statement should be left out now."""
@@ -99,6 +100,7 @@ class Tries:
     def __init__(self, most: int) -> None:
         self._most = most
         self.forget()
+        forgets(self.forget)
 
     def forget(self) -> None:
         """Begin anew, with a try."""

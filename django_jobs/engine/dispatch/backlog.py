@@ -95,7 +95,6 @@ def forget_marks() -> None:
     global _cursors, _seen, _slow_walks, _useless_walks, _wants_whole
     _cursors, _seen, _slow_walks, _useless_walks, _wants_whole = (0.0, {}), (0.0, 0.0), 0, 0, False
     _taken.clear()
-    _asking.end()
 
 
 def want_whole_walk() -> None:

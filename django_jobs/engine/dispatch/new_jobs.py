@@ -10,7 +10,7 @@ from django_jobs.engine import timing
 from django_jobs.engine.dispatch import tenant_shares, window
 from django_jobs.engine.dispatch.limits import has_limits
 from django_jobs.engine.dispatch.window import Window
-from django_jobs.engine.memory import Rest, Tries, forgets
+from django_jobs.engine.memory import Rest, Tries
 from django_jobs.engine.ports import Queue, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
@@ -128,10 +128,8 @@ def _rule_at_once(ask: Store, own: int, rivals: frozenset[int]) -> Condition:
 
 #: Of queuing a new job without a turn.
 REST: Final = Rest(timing.SLOW_STORED_QUEUED_SECONDS)
-forgets(REST.end)
 #: Where the system is not idle, the condition is asked in vain, and costs a seventh of a submission.
 TRIES: Final = Tries(7)
-forgets(TRIES.forget)
 
 
 def at_once(new: NewJob) -> Condition | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -76,23 +76,24 @@ def known_shares(organizations: Iterable[Any]) -> dict[Any, Share]:
     :func:`ask` asks afterwards about those of which nothing is known, or too long ago.
     """
     policy, now, shares = _policy(), time.monotonic(), {}
-    asked = [] if policy is None else _overridden(policy, START, *BOUNDS)
+    asked = _overridden(policy, START, *BOUNDS)
     for organization in organizations:
         found = {name: _answers.get(_key(policy, name, organization.pk)) for name in asked}
         answers = {
-            name: answer
+            name: answer.value
             for name, answer in found.items()
             if answer and now < answer.expires + timing.OLD_SHARE_ANSWER_SECONDS
         }
-        if len(answers) < len(asked) or any(answer.expires <= now for answer in answers.values()):
+        if any(answer is None or answer.expires <= now for answer in found.values()):
             _met[organization.pk] = None
-        if len(answers) < len(asked):
-            continue
-        if answers[START].value if START in answers else access.may_start(organization):
-            weight = answers[WEIGHT].value if WEIGHT in answers else DEFAULT_WEIGHT
-            limit = int(answers[LIMIT].value) if LIMIT in answers else default_limit()
-            shares[organization.pk] = Share(weight, limit)
+        if len(answers) == len(asked) and (answers[START] if START in answers else access.may_start(organization)):
+            shares[organization.pk] = _share(answers)
     return shares
+
+
+def _share(answers: Mapping[str, float]) -> Share:
+    limit = int(answers[LIMIT]) if LIMIT in answers else default_limit()
+    return Share(answers.get(WEIGHT, DEFAULT_WEIGHT), limit)
 
 
 def ask(seconds: float = timing.SHARE_ASK_SECONDS) -> bool:
@@ -142,16 +143,12 @@ def shares_of(organizations: Sequence[Any]) -> dict[Any, Share]:
 
     A question that the policy's class does not override is not asked.
     """
-    policy, usual = _policy(), Share(DEFAULT_WEIGHT, default_limit())
+    policy = _policy()
     asked = _overridden(policy, *BOUNDS)
-    if policy is None or not asked:
-        return {organization.pk: usual for organization in organizations}
-    shares = {}
-    for organization in organizations:
-        weight = _remembered(policy, WEIGHT, organization) if WEIGHT in asked else usual.weight
-        limit = int(_remembered(policy, LIMIT, organization)) if LIMIT in asked else usual.limit
-        shares[organization.pk] = Share(weight, limit)
-    return shares
+    return {
+        organization.pk: _share({question: _remembered(policy, question, organization) for question in asked})
+        for organization in organizations
+    }
 
 
 def default_limit() -> int:
@@ -161,10 +158,19 @@ def default_limit() -> int:
 
 def limit_for(job: Job) -> int:
     """Return how many jobs of a new job's organization may be in flight."""
-    return share_of(job.organization).limit if are_limits_asked() else default_limit()
+    return share_of(job.organization).limit if _are_limits_asked() else default_limit()
 
 
-def are_limits_asked() -> bool:
+def full_organizations(in_flight: Mapping[Any, int], unseen: int = 0) -> list[Any]:
+    """Return the organizations that have as many jobs in flight as they may, by a limit that is the same for all.
+
+    ``unseen`` is how many more each may have. Where the policy tells the limits, there is no such one.
+    """
+    limit = default_limit() - unseen
+    return [] if _are_limits_asked() else [pk for pk, count in in_flight.items() if count >= limit]
+
+
+def _are_limits_asked() -> bool:
     """Return whether the policy is asked how much may be in flight."""
     return bool(_overridden(_policy(), LIMIT))
 
@@ -200,6 +206,9 @@ def _policy() -> AccessPolicy | None:
 
 
 def _overridden(policy: AccessPolicy | None, *questions: str) -> list[str]:
+    """Return the questions that a policy's class answers in its own way; none where there is no policy."""
+    if policy is None:
+        return []
     return [name for name in questions if getattr(type(policy), name, None) is not getattr(AccessPolicy, name)]
 
 
@@ -212,7 +221,7 @@ def _default(question: str) -> float:
     return {START: 0.0, WEIGHT: DEFAULT_WEIGHT, LIMIT: default_limit()}[question]
 
 
-def _remembered(policy: AccessPolicy, question: str, organization: Any) -> float:
+def _remembered(policy: AccessPolicy | None, question: str, organization: Any) -> float:
     key = _key(policy, question, organization.pk)
     answer = _answers.fresh(key)
     if answer is not None:
@@ -224,7 +233,7 @@ def _remembered(policy: AccessPolicy, question: str, organization: Any) -> float
     return _answers.put(key, value, holds)
 
 
-def _ask(policy: AccessPolicy, question: str, organization: Any) -> tuple[float, BadAnswer | None]:
+def _ask(policy: AccessPolicy | None, question: str, organization: Any) -> tuple[float, BadAnswer | None]:
     """Return what counts, and the policy's answer if that is something else."""
     if question == START:
         return float(access.may_start(organization)), None

@@ -412,10 +412,8 @@ def _pages(queue: Queue, job_types: Collection[str], wanted: int, state: PassSta
     kinds = tuple(kind for kind in job_types if state.limits.is_open(kind))
     if not kinds:
         return
-    passed = state.limits.passed()
-    if not tenant_shares.are_limits_asked():
-        limit, by_organization = tenant_shares.default_limit() - state.in_flight.unseen, state.in_flight.by_organization
-        passed |= {(pk, ALL_TYPES) for pk, count in by_organization.items() if count >= limit}
+    full = tenant_shares.full_organizations(state.in_flight.by_organization, state.in_flight.unseen)
+    passed = state.limits.passed() | {(pk, ALL_TYPES) for pk in full}
     cursor = state.marks.cursors.get(cursor_key(queue))
     after = None if cursor is None else get_organization_model()._meta.pk.to_python(cursor)
     walk = Walk(queue.priority, kinds, after, bound=backlog.bound_of(state.limits.full(), passed))

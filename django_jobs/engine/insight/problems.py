@@ -374,8 +374,7 @@ class _Look:
     def _bound(self, types: int) -> LaneBound:
         """Return what a walk over so many types hops over. Answers of the policy are left to :meth:`_allowed`."""
         full, passed = self._limits.full(), self._limits.passed()
-        most = tenant_shares.default_limit()
-        pks = [] if tenant_shares.are_limits_asked() else [pk for pk, count in self._own.items() if count >= most]
+        pks = tenant_shares.full_organizations(self._own)
         if len(full) + len(passed) + len(pks) * types > MAX_HOPPED:
             return backlog.bound_of(frozenset(), frozenset())
         return backlog.bound_of(full, passed | {(pk, ALL_TYPES) for pk in pks})
