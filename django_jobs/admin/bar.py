@@ -23,14 +23,13 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, gettext_lazy, pgettext
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.pages import is_system_admin, tenant
+from django_jobs.admin.pages import bar_numbers, is_system_admin, tenant
 from django_jobs.admin.writing import CappedCount, line, linked, zone_text
 from django_jobs.engine.access import get_policy, may_view, visible_organizations
 from django_jobs.engine.alerts.reading import read_lately
 from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.inspection import blocked, jobs
-from django_jobs.engine.memory import Memory
 from django_jobs.engine.organizations import is_gone, shown_id
 from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
 from django_jobs.engine.store.database import store
@@ -205,24 +204,20 @@ WORKERS: Final = "workers"
 SECONDS: Final = 5.0
 
 
-#: By who sees them, and which numbers these are.
-_kept: Final[Memory[tuple[Any, frozenset[str]], Mapping[str, CappedCount]]] = Memory(1_000)
-
-
 def read_counts(user: Any, wanted: frozenset[str]) -> Mapping[str, CappedCount]:
     """Return the wanted numbers of the jobs that this user may see, by name, as they were some seconds ago at most."""
     is_system_admin = get_policy().is_system_admin(user)
     key = ("all" if is_system_admin else user.pk, wanted)
-    counts = _kept.fresh(key)
+    counts = bar_numbers.fresh(key)
     if counts is None:
         organizations = None if is_system_admin else visible_organizations(None, user)
-        counts = _kept.put(key, {name: _READERS[name](user, organizations) for name in sorted(wanted)}, SECONDS)
+        counts = bar_numbers.put(key, {name: _READERS[name](user, organizations) for name in sorted(wanted)}, SECONDS)
     return counts
 
 
 def forget() -> None:
     """Forget the numbers, since what was done now should be seen at once."""
-    _kept.clear()
+    bar_numbers.clear()
 
 
 def _in_scope(rows: QuerySet[Any], organizations: Collection[Any] | None) -> QuerySet[Any]:

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext_lazy
 from django.utils.translation import gettext as _
 
@@ -31,12 +29,10 @@ from django_jobs.admin.pages import (
     Notice,
     OwnPages,
     SeesJobs,
+    Switch,
     clean_term,
-    done,
-    nothing_to_do,
     sentence,
     tenant,
-    view,
 )
 from django_jobs.admin.reasons import MORE, notice
 from django_jobs.admin.writing import (
@@ -75,50 +71,62 @@ from django_jobs.statuses import (
     OpenTo,
     Status,
 )
-from django_jobs.texts import comma, in_english, told
+from django_jobs.texts import comma, say
 
 # What people do to a batch from its page: each button asks first, acts by the engine's own verb, and reports.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchAction:
-    """A button. ``fits`` says of a batch with its status whether the action can succeed.
-
-    ``words`` stand on it, and on the button of the page that asks. ``code`` is that of the message afterwards.
-    """
-
-    code: str
-    words: Any
-    consequence: Any
-    perform: Callable[..., Batch]
-    fits: Callable[[Any], bool]
-    #: Whether this user may, as far as that is known beforehand. A retry also asks for each type of the failed jobs.
-    may: Callable[[Any, Any], bool]
-    #: Statuses of the jobs that it is about; without any, the page does not count jobs.
-    concerns: frozenset[str] = frozenset()
+def _act(verb: Callable[..., Batch]) -> Callable[[Any, Any], bool]:
+    return lambda batch, user: bool(verb(batch, user=user))
 
 
-ACTIONS: Final = {
-    "retry": BatchAction(
+def _submit_what_follows(batch: Any, user: Any) -> bool:
+    changed = batches.retry_batch(batch, user=user)
+    if changed.fault:
+        raise JobsError(say(_("Not submitted yet: %(reason)s"), code="not_submitted", reason=changed.fault))
+    return True
+
+
+def _told_of(text: Any, concerns: frozenset[str] = frozenset()) -> Callable[[Any], list[Any]]:
+    """Return what tells the consequence, and how many jobs of a batch it is about, by these statuses."""
+
+    def tell(batch: Any) -> list[Any]:
+        counts = [
+            (format_number(count), badge(status))
+            for status, count in batch.told.by_status.items()
+            if count and status in concerns
+        ]
+        concerned = format_html("{} {}", _("Jobs concerned:"), format_html_join(comma(), "{} {}", counts))
+        return [text, *([concerned] if counts else [])]
+
+    return tell
+
+
+SWITCHES: Final = {
+    "retry": Switch(
         code="retried",
-        words=gettext_lazy("Retry failed"),
-        consequence=gettext_lazy(
-            "Each of its failed jobs starts over with all its retries; error, result and times are cleared. "
-            "What has completed is not run again. Once all have completed, what follows the batch is submitted."
+        label=gettext_lazy("Retry failed"),
+        asks=_told_of(
+            gettext_lazy(
+                "Each of its failed jobs starts over with all its retries; error, result and times are cleared. "
+                "What has completed is not run again. Once all have completed, what follows the batch is submitted."
+            ),
+            RETRYABLE_BY_HAND,
         ),
-        perform=batches.retry_batch,
+        perform=_act(batches.retry_batch),
         may=may_manage_batch,
         fits=lambda batch: batch.canceled_at is None and count_in(batch, RETRYABLE_BY_HAND) > 0,
-        concerns=RETRYABLE_BY_HAND,
     ),
-    "follow-up": BatchAction(
+    "follow-up": Switch(
         code="submitted",
-        words=gettext_lazy("Submit what follows"),
-        consequence=gettext_lazy(
-            "What should have followed this batch, and could not be submitted when it ended, is submitted now. "
-            "Mend the cause first: it is told again if it is still there."
+        label=gettext_lazy("Submit what follows"),
+        asks=_told_of(
+            gettext_lazy(
+                "What should have followed this batch, and could not be submitted when it ended, is submitted now. "
+                "Mend the cause first: it is told again if it is still there."
+            )
         ),
-        perform=batches.retry_batch,
+        perform=_submit_what_follows,
         may=may_manage_batch,
         fits=lambda batch: (
             bool(batch.fault)
@@ -127,28 +135,32 @@ ACTIONS: Final = {
             and not count_in(batch, RETRYABLE_BY_HAND)
         ),
     ),
-    "close": BatchAction(
+    "close": Switch(
         code="closed",
-        words=pgettext_lazy("to end a batch", "Close"),
-        consequence=gettext_lazy(
-            "It takes no more jobs, but for those that its own jobs add. When the last of them has ended, what "
-            "follows the batch is submitted. It cannot be opened again."
+        label=pgettext_lazy("to end a batch", "Close"),
+        asks=_told_of(
+            gettext_lazy(
+                "It takes no more jobs, but for those that its own jobs add. When the last of them has ended, what "
+                "follows the batch is submitted. It cannot be opened again."
+            )
         ),
-        perform=batches.close_batch,
+        perform=_act(batches.close_batch),
         may=may_cancel_batch,
         fits=lambda batch: batch.closed_at is None,
     ),
-    "cancel": BatchAction(
+    "cancel": Switch(
         code="canceled",
-        words=gettext_lazy("Cancel"),
-        consequence=gettext_lazy(
-            "Its waiting jobs end at once. Running ones are asked to stop and end within moments. It takes no "
-            "more jobs, and cannot be retried as a whole afterwards."
+        label=gettext_lazy("Cancel"),
+        asks=_told_of(
+            gettext_lazy(
+                "Its waiting jobs end at once. Running ones are asked to stop and end within moments. It takes no "
+                "more jobs, and cannot be retried as a whole afterwards."
+            ),
+            UNFINISHED,
         ),
-        perform=batches.cancel_batch,
+        perform=lambda batch, user: batches.cancel_batch_once(batch, user=user)[1],
         may=may_cancel_batch,
         fits=lambda batch: batch.completed_at is None and batch.canceled_at is None,
-        concerns=UNFINISHED,
     ),
 }
 
@@ -156,65 +168,6 @@ ACTIONS: Final = {
 def count_in(batch: Any, statuses: frozenset[str]) -> int:
     """Return how many of a batch's jobs are in these statuses."""
     return sum(batch.told.by_status[status] for status in statuses)
-
-
-class BatchActions(OwnPages):
-    """The buttons of a batch's page. A button is only an offer: the engine asks the access policy."""
-
-    def buttons(self, request: HttpRequest, batch: Any) -> list[tuple[str, str]]:
-        """Return what this user may do to the batch now: the words and the address of each button."""
-        return [
-            (act.words, self.url_of(verb, batch.pk))
-            for verb, act in ACTIONS.items()
-            if act.fits(batch) and act.may(request.user, batch)
-        ]
-
-    @view("<path:object_id>/{verb}/", "{verb}", verbs=ACTIONS)
-    def _act(self, request: HttpRequest, batch: Any, *, verb: str) -> HttpResponse:
-        if not ACTIONS[verb].may(request.user, batch):
-            raise PermissionDenied
-        if request.method != "POST":
-            return self._confirm(request, batch, ACTIONS[verb])
-        self._perform(request, batch, ACTIONS[verb])
-        return self.go_to(batch.pk)
-
-    def _confirm(self, request: HttpRequest, batch: Any, act: BatchAction) -> HttpResponse:
-        """Return the page that says what would happen."""
-        title = _("%(act)s: %(name)s?") % {"act": act.words, "name": batch}
-        state = state_badge(batch.told.state)
-        counts = [
-            (format_number(count), badge(status))
-            for status, count in batch.told.by_status.items()
-            if count and status in act.concerns
-        ]
-        concerned = format_html("{} {}", _("Jobs concerned:"), format_html_join(comma(), "{} {}", counts))
-        return self.page(
-            request,
-            "confirm.html",
-            title,
-            title,
-            nothing=None if act.fits(batch) else nothing_to_do(state),
-            consequences=[act.consequence, *([concerned] if counts else [])],
-            counts=counts,
-            yes=act.words,
-            back_url=self.url_of("change", batch.pk),
-        )
-
-    def _perform(self, request: HttpRequest, batch: Any, act: BatchAction) -> None:
-        try:
-            changed = act.perform(batch, user=request.user)
-        except JobsError as refusal:
-            self.message_user(request, told(refusal), messages.WARNING, extra_tags=refusal.code)
-            return
-        self.remember(request, [changed], in_english(act.words))
-        if act.concerns and changed.refused:
-            text = f"{capfirst(_('jobs that the access policy refused'))}: {format_number(changed.refused)}."
-            self.message_user(request, text, messages.WARNING, extra_tags="refused_by_policy")
-        if changed.fault and changed.completed_at is not None:
-            text = _("Not submitted yet: %(reason)s") % {"reason": changed.fault}
-            self.message_user(request, text, messages.WARNING, extra_tags="not_submitted")
-        else:
-            self.message_user(request, done(act.words, changed), extra_tags=act.code)
 
 
 # The read-only facts on a batch's page.
@@ -495,11 +448,12 @@ MAX_QUICK: Final = 1_000
 
 
 @admin.register(Batch)
-class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
+class BatchAdmin(BatchColumns, BatchFacts, SeesJobs):
     """Puts together what the ``batch_*`` files give: columns, filters, facts, buttons, failures and the graph."""
 
     change_list_template = "admin/django_jobs/batch/change_list.html"
     change_form_template = "admin/django_jobs/batch/change_form.html"
+    switches = SWITCHES
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return Batch.primary.visible_to(request.user).order_by("-pk")
@@ -545,7 +499,7 @@ class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
                 for status, count in batch.told.by_status.items()
                 if count
             ],
-            "buttons": self.buttons(request, batch),
+            "switches": self.offered(request, batch),
             **failed,
             **self._graph(links, batch),
         }
@@ -684,7 +638,7 @@ def _missing(batch: Any) -> list[Notice]:
     found = notice(
         trouble(batch), level="warning" if batch.is_fault_passing else "error", facts={"reason": batch.fault}
     )
-    return [found if ACTIONS["follow-up"].fits(batch) else dataclasses.replace(found, advice="")]
+    return [found if SWITCHES["follow-up"].fits(batch) else dataclasses.replace(found, advice="")]
 
 
 def _expired(batch: Any) -> list[Notice]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +21,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs import pools
-from django_jobs.admin import bar
 from django_jobs.admin.bar import RANGES, Links
 from django_jobs.admin.forms import SubmissionForm
 from django_jobs.admin.pages import (
@@ -32,7 +31,6 @@ from django_jobs.admin.pages import (
     Switch,
     SystemAdminWrites,
     is_system_admin,
-    nothing_to_do,
     view,
 )
 from django_jobs.admin.reasons import CLOSE, cut, key_words, notice_of
@@ -71,7 +69,7 @@ from django_jobs.engine.store.values import Lane
 from django_jobs.engine.submission.targets import submittable
 from django_jobs.models import JobType, Span
 from django_jobs.models.job_type import MAX_RETRIES, MAX_SECONDS
-from django_jobs.statuses import IN_FLIGHT, BreakerState, Priority, Status
+from django_jobs.statuses import IN_FLIGHT, Priority, Status
 from django_jobs.texts import Text, translated
 
 # What keeps a type's jobs from starting now: its breaker, with the page that closes it, and its limits in use.
@@ -99,32 +97,21 @@ class Flow:
 
 
 class BreakerPage(OwnPages):
-    """What a type's page says of a breaker that holds its jobs, and the page that asks before it closes one."""
+    """What a type's page says of a breaker that holds its jobs."""
 
     def breaker_notice(self, kind: JobType) -> Notice | None:
         """Return what to say of the breaker that holds a type's jobs; None where none does."""
         found = open_breakers([kind.pk]) if kind.breaker_failures else []
-        return notice_of(found[0], database.now(), self.url_of("close_breaker", kind.pk)) if found else None
+        return notice_of(found[0], database.now()) if found else None
 
-    @view("<path:object_id>/close-breaker/", "close_breaker", right="change")
-    def _close_breaker(self, request: HttpRequest, kind: JobType) -> HttpResponse:
-        """Return the page that asks, or close the breaker of a type by the engine's verb."""
-        if request.method == "POST":
-            self.switch(request, kind, CLOSE_BREAKER)
-            database.once_on_commit(bar.forget)
-            return self.go_back(request, kind.pk)
-        title = _("%(act)s: %(name)s?") % {"act": CLOSE, "name": kind.pk}
-        found = open_breakers([kind.pk])
-        context: dict[str, Any] = {"back_url": self.url_of("change", kind.pk), "yes": CLOSE}
-        if found:
-            facts = {"organization": found[0].organization, "waiting": found[0].waiting_words}
-            facts["error"] = cut(found[0].error_message)
-            text = reasons.told(BREAKER_OPEN, facts)
-            after = _("Its waiting jobs may start at once. Until it opens again, each job that fails spends a retry.")
-            context["consequences"] = [text, after, reasons.advice_on(BREAKER_OPEN, facts)]
-        else:
-            context["nothing"] = nothing_to_do(BreakerState.CLOSED.label)
-        return self.page(request, "confirm.html", title, title, **context)
+
+def _closing(kind: JobType) -> Iterator[str]:
+    """Yield what holds the jobs of a type whose breaker somebody is about to close, and what happens then."""
+    for found in open_breakers([kind.pk]):
+        facts = {"organization": found.organization, "waiting": found.waiting_words, "error": cut(found.error_message)}
+        yield reasons.told(BREAKER_OPEN, facts)
+        yield _("Its waiting jobs may start at once. Until it opens again, each job that fails spends a retry.")
+        yield reasons.advice_on(BREAKER_OPEN, facts)
 
 
 def read_flow(kind: JobType, user: Any) -> Flow:
@@ -331,6 +318,33 @@ def total_delay(kind: JobType) -> str:
     return format_duration(round(sum(delays)))
 
 
+# The switches of a job type that people set by one press: whether it is paused, enabled, held by its breaker.
+
+
+def _setting(field: str, value: bool, label: Any, code: str) -> Switch:
+    return Switch(
+        label=label,
+        code=code,
+        fits=lambda kind: getattr(kind, field) != value,
+        perform=lambda kind, user: switches.set_switch(kind, field, value, user=user),
+    )
+
+
+SWITCHES: Final = {
+    "pause": _setting("is_paused", True, gettext_lazy("Pause"), "paused"),
+    "resume": _setting("is_paused", False, gettext_lazy("Resume"), "resumed"),
+    "enable": _setting("is_enabled", True, gettext_lazy("Enable"), "enabled"),
+    "disable": _setting("is_enabled", False, gettext_lazy("Disable"), "disabled"),
+    "close_breaker": Switch(
+        label=CLOSE,
+        code="closed",
+        fits=lambda kind: bool(kind.breaker_failures and open_breakers([kind.pk])),
+        asks=_closing,
+        perform=lambda kind, user: set_paused("breaker", kind, False, user=user),
+    ),
+}
+
+
 # Job types: their settings, the buttons that pause and disable them, and the form that tries one.
 
 
@@ -353,6 +367,7 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         (gettext_lazy("State"), {"fields": ("is_enabled", "is_paused")}),
     )
     change_form_template = "admin/django_jobs/jobtype/change_form.html"
+    switches, switches_want = SWITCHES, "change"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # The name is the primary key: saving another one would make another type. Buttons set the switches.
@@ -440,29 +455,13 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
                 "day": read_day(kind),
                 "flow": read_flow(kind, request.user),
                 "breaker": self.breaker_notice(kind),
-                "switches": self._buttons(kind),
+                "switches": self.offered(request, kind),
                 "submit_url": self.url_of("submit", kind.pk) if submittable(request.user, [kind]) else "",
                 "state": self.state(kind),
             }
             links = Links(self.admin_site.name)
             context |= {"failures_url": links.failures(kind.pk), "jobs_url": links.jobs(job_type=kind.pk)}
         return super().render_change_form(request, context, *args, **kwargs)
-
-    def _buttons(self, kind: JobType) -> list[tuple[str, str]]:
-        verbs = ["resume" if kind.is_paused else "pause", "disable" if kind.is_enabled else "enable"]
-        return [(str(SWITCHES[verb].label), self.url_of(verb, kind.pk)) for verb in verbs]
-
-    @view(
-        "<path:object_id>/{verb}/",
-        "{verb}",
-        right="change",
-        post_only=True,
-        verbs=("pause", "resume", "enable", "disable"),
-    )
-    def _switch(self, request: HttpRequest, kind: JobType, *, verb: str) -> HttpResponse:
-        """Set the switch, and tell what became of it."""
-        self.switch(request, kind, SWITCHES[verb])
-        return self.go_to(kind.pk)
 
     @view("<path:object_id>/submit/", "submit", right="change")
     def _submit(self, request: HttpRequest, kind: JobType) -> HttpResponse:
@@ -502,23 +501,3 @@ def read_day(kind: JobType) -> dict[str, Any]:
         "average": brief_duration(seconds / completed if completed else None),
         "waiting": CappedCount(count=backlog, is_cut=has_more),
     }
-
-
-# The switches of a job type that people set by one press: whether it is paused, and whether it is enabled.
-
-
-def _setting(field: str, value: bool) -> Callable[[Any, Any], bool]:
-    return lambda kind, user: switches.set_switch(kind, field, value, user=user)
-
-
-SWITCHES: Final = {
-    "pause": Switch(code="paused", label=gettext_lazy("Pause"), perform=_setting("is_paused", True)),
-    "resume": Switch(code="resumed", label=gettext_lazy("Resume"), perform=_setting("is_paused", False)),
-    "enable": Switch(code="enabled", label=gettext_lazy("Enable"), perform=_setting("is_enabled", True)),
-    "disable": Switch(code="disabled", label=gettext_lazy("Disable"), perform=_setting("is_enabled", False)),
-}
-CLOSE_BREAKER: Final = Switch(
-    code="closed",
-    label=CLOSE,
-    perform=lambda kind, user: set_paused("breaker", kind, False, user=user),
-)

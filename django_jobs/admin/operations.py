@@ -55,20 +55,25 @@ from django_jobs.texts import code_of, comma, isolated, listed, told
 # Operations on many jobs: how far each has come, what became of its jobs, and its buttons.
 
 
-def _switch(name: str, label: Any, code: str) -> Switch:
-    def perform(operation: Operation, user: Any) -> bool:
-        database.once_on_commit(bar.forget)
-        if name == "stop":
-            return operations.stop(operation, user=user)
-        return set_paused("operation", operation, name == "pause", user=user)
-
-    return Switch(label=label, code=code, perform=perform)
-
-
 SWITCHES: Final = {
-    "pause": _switch("pause", gettext_lazy("Pause"), "paused"),
-    "resume": _switch("resume", gettext_lazy("Resume"), "resumed"),
-    "stop": _switch("stop", gettext_lazy("Stop"), "stopped"),
+    "pause": Switch(
+        label=gettext_lazy("Pause"),
+        code="paused",
+        fits=lambda operation: operation.state == Operation.State.RUNNING,
+        perform=lambda operation, user: set_paused("operation", operation, True, user=user),
+    ),
+    "resume": Switch(
+        label=gettext_lazy("Resume"),
+        code="resumed",
+        fits=lambda operation: operation.state == Operation.State.PAUSED,
+        perform=lambda operation, user: set_paused("operation", operation, False, user=user),
+    ),
+    "stop": Switch(
+        label=gettext_lazy("Stop"),
+        code="stopped",
+        fits=lambda operation: operation.is_open,
+        perform=lambda operation, user: operations.stop(operation, user=user),
+    ),
 }
 
 
@@ -117,6 +122,7 @@ class OperationAdmin(SeesJobs):
     list_filter = (("state", Titled.by(gettext_lazy("state"))), ("action", Titled.by(gettext_lazy("action"))))
     fields = ("what", "filter_words", "rate", "limits", "by", "begun", "ended")
     change_form_template = "admin/django_jobs/operation/change_form.html"
+    switches = SWITCHES
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return operations.operations_seen_by(request.user)
@@ -193,7 +199,7 @@ class OperationAdmin(SeesJobs):
             title = _("Operation %(number)s") % {"number": operation.pk}
             note = notes_seen_by(request.user, [operation])[operation.pk]
             context |= {"title": title, "subtitle": None, **describe(operation, note)}
-            context["switches"] = [(SWITCHES[name].label, self.url_of(name, operation.pk)) for name in _open(operation)]
+            context["switches"] = self.offered(request, operation)
             context["jobs_url"] = Links(self.admin_site.name).jobs(operation=operation.pk)
             context["rate_url"] = self.url_of("rate", operation.pk) if operation.is_open else ""
             context["rate_form"] = RateForm(initial={"rate": operation.per_minute})
@@ -217,18 +223,6 @@ class OperationAdmin(SeesJobs):
             )
             self.switch(request, operation, button)
         return self.go_to(operation.pk)
-
-    @view("<path:object_id>/{verb}/", "{verb}", post_only=True, verbs=SWITCHES)
-    def _switch(self, request: HttpRequest, operation: Operation, *, verb: str) -> HttpResponse:
-        self.switch(request, operation, SWITCHES[verb])
-        return self.go_to(operation.pk)
-
-
-def _open(operation: Operation) -> list[str]:
-    """Return the names of the buttons that do something now."""
-    if not operation.is_open:
-        return []
-    return ["pause" if operation.state == Operation.State.RUNNING else "resume", "stop"]
 
 
 def describe(operation: Operation, note: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from django.contrib import admin
 from django.contrib.admin.utils import help_text_for_field
 from django.contrib.auth import get_user_model
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.utils.html import escape, format_html
+from django.http import HttpRequest
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
@@ -26,9 +26,7 @@ from django_jobs.admin.pages import (
     Switch,
     SystemAdminWrites,
     is_system_admin,
-    nothing_to_do,
     sees_jobs,
-    view,
 )
 from django_jobs.admin.writing import CappedCount, colored, format_number, line, linked, status_word
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, jobs_settings, organization_model_name
@@ -42,19 +40,44 @@ from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
 from django_jobs.engine.submission.same_work import waiting as waiting_of
 from django_jobs.models import Membership, Organization
 from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, WITH_ERRORS, Status
+from django_jobs.texts import comma
 
 # The built-in organizations and their members. A host's own organization model has the host's admin.
+
+
+def _suspending(organization: Organization) -> list[Any]:
+    return [
+        _("What waits starts once it is active again; what runs finishes. New submissions are refused."),
+        _("Its members can read no results and outputs until it is active again."),
+        _loaded(organization),
+    ]
+
+
+def _reactivating(organization: Organization) -> list[Any]:
+    return [
+        _("What waits may start at once."),
+        _("It takes submissions again, and its members can read its results and outputs."),
+        _loaded(organization),
+    ]
+
+
+def _loaded(organization: Organization) -> SafeString:
+    return format_html_join(comma(), "{}: {}", load_rows(read_load(organization.pk)))
 
 
 SWITCHES: Final = {
     "suspend": Switch(
         code="suspended",
         label=gettext_lazy("Suspend"),
+        fits=lambda row: row.is_active,
+        asks=_suspending,
         perform=lambda row, user: set_paused("organization", row.pk, True, user=user),
     ),
     "reactivate": Switch(
         code="reactivated",
         label=gettext_lazy("Reactivate"),
+        fits=lambda row: not row.is_active,
+        asks=_reactivating,
         perform=lambda row, user: set_paused("organization", row.pk, False, user=user),
     ),
 }
@@ -71,6 +94,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     show_full_result_count = False
     list_max_show_all = 0
     change_form_template = "admin/django_jobs/organization/change_form.html"
+    switches, switches_want = SWITCHES, "change"
     fields = ("name", "title", "is_active")
     #: Whoever may open its pages finds all organizations whose jobs they see.
     shows_all_seen = True
@@ -138,24 +162,9 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
                     "jobs_url": jobs_of(),
                     "failures_url": links.failures(organization=id_of(organization)),
                 }
-            verb = "suspend" if organization.is_active else "reactivate"
             if is_system_admin(request):
-                context["switches"] = [(SWITCHES[verb].label, self.url_of(verb, organization.pk))]
+                context["switches"] = self.offered(request, organization)
         return super().render_change_form(request, context, *args, **kwargs)
-
-    @view("<path:object_id>/{verb}/", "{verb}", right="change", verbs=SWITCHES)
-    def _switch(self, request: HttpRequest, organization: Organization, *, verb: str) -> HttpResponse:
-        if request.method == "POST":
-            self.switch(request, organization, SWITCHES[verb])
-            return self.go_to(organization.pk)
-        label, nothing = SWITCHES[verb].label, None
-        load = read_load(organization.pk)
-        title = _("%(act)s: %(name)s?") % {"act": label, "name": organization.name}
-        if organization.is_active == (verb == "reactivate"):
-            nothing = nothing_to_do(self.state(organization))
-        context = {"nothing": nothing, "verb": verb, "load": load, "load_rows": load_rows(load), "yes": label}
-        back = self.url_of("change", organization.pk)
-        return self.page(request, "organization/confirm.html", title, title, back_url=back, **context)
 
 
 class MembershipAdmin(OwnPages, SystemAdminWrites):

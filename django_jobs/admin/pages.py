@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import django
@@ -35,6 +36,7 @@ from django_jobs.engine.access import get_policy, key_in, organizations_seen_by,
 from django_jobs.engine.control import audit
 from django_jobs.engine.insight.search import MAX_ORGANIZATIONS
 from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.memory import Memory
 from django_jobs.engine.organizations import is_gone, shown_id
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
@@ -169,6 +171,10 @@ else:
     BasePaginator = Paginator
 
 View = Callable[..., Any]
+
+#: The numbers of the bar over all pages, by who sees them and which they are. They are forgotten once a button was
+#: pressed, so that what was done is seen at once.
+bar_numbers: Final[Memory[tuple[Any, frozenset[str]], Mapping[str, CappedCount]]] = Memory(1_000)
 
 
 def is_system_admin(request: HttpRequest) -> bool:
@@ -319,7 +325,7 @@ def view(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
-    """A button that switches a row for a user: its words, and the code of what is said afterwards.
+    """A button of a row's page: its words, what it does for a user, and the code of what is said afterwards.
 
     ``perform`` returns whether the row was different until then.
     """
@@ -327,12 +333,21 @@ class Switch:
     label: Any
     code: str
     perform: Callable[[Any, Any], bool]
+    #: Whether it would change something now.
+    fits: Callable[[Any], bool] = lambda _row: True
+    #: Whether this user may, as far as that is known beforehand; the engine decides.
+    may: Callable[[Any, Any], bool] = lambda _user, _row: True
+    #: What would happen, in sentences, for the page that asks before; None where nobody is asked.
+    asks: Callable[[Any], Iterable[Any]] | None = None
 
 
 class OwnPages(BaseAdmin):
     """Adds pages and buttons to those that Django has; ``only_own`` says that there are none of Django's."""
 
     only_own = False
+    #: The buttons of a row's page by the ends of their addresses, and the right that they want.
+    switches: Mapping[str, Switch] = MappingProxyType({})
+    switches_want = "view"
 
     class Media:
         css = {"all": ["django_jobs/admin.css"]}
@@ -345,6 +360,10 @@ class OwnPages(BaseAdmin):
             for method in names
             for name, route, values in getattr(getattr(type(self), method, None), "pages", ())
         ]
+        press = self.admin_site.admin_view(self._press)
+        own += [
+            path(f"<path:object_id>/{verb}/", press, {"verb": verb}, name=f"{prefix}_{verb}") for verb in self.switches
+        ]
         # The key of a row would match the beginning of a fixed address.
         own.sort(key=lambda pattern: "<path:" in str(pattern.pattern))
         return own if self.only_own else [*own, *super().get_urls()]
@@ -356,11 +375,15 @@ class OwnPages(BaseAdmin):
 
     def go_to(self, pk: Any) -> HttpResponseRedirect:
         """Return a redirect to an object's own page, which shows the messages."""
-        return HttpResponseRedirect(self.url_of("change", pk))
+        return HttpResponseRedirect(self.home_of(pk))
+
+    def home_of(self, pk: Any) -> str:
+        """Return the address of the page that has an object's buttons."""
+        return self.url_of("change", pk)
 
     def go_back(self, request: HttpRequest, pk: Any) -> HttpResponseRedirect:
         """Return a redirect to where a form of another page wants to go back to, else to an object's own page."""
-        return HttpResponseRedirect(address_to_go_back_to(request) or self.url_of("change", pk))
+        return HttpResponseRedirect(address_to_go_back_to(request) or self.home_of(pk))
 
     def find(self, request: HttpRequest, object_id: str) -> Any:
         """Return the object if it is there and this user may see it, else None."""
@@ -374,16 +397,52 @@ class OwnPages(BaseAdmin):
                 return self.gone(request, quote(text))
         return super().response_action(request, queryset, *args, **kwargs)
 
+    def offered(self, request: HttpRequest, row: Any) -> list[tuple[Any, str, bool]]:
+        """Return the buttons that do something to a row now: words, address, and whether it asks before."""
+        return [
+            (button.label, self.url_of(verb, row.pk), button.asks is not None)
+            for verb, button in self.switches.items()
+            if button.fits(row) and button.may(request.user, row)
+        ]
+
+    def _press(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
+        """Do what a button does, or return the page that asks before it."""
+        button = self.switches[verb]
+        if not getattr(self, f"has_{self.switches_want}_permission")(request):
+            raise PermissionDenied
+        if request.method != "POST" and button.asks is None:
+            return HttpResponseNotAllowed(["POST"])
+        row = self.find(request, object_id)
+        if row is None:
+            return self.gone(request, object_id)
+        if not button.may(request.user, row):
+            raise PermissionDenied
+        if request.method == "POST" or button.asks is None:
+            self.switch(request, row, button)
+            return self.go_back(request, row.pk)
+        name = audit.name_of(row)
+        title = _("%(act)s: %(name)s?") % {"act": button.label, "name": name}
+        return self.page(
+            request,
+            "confirm.html",
+            title,
+            title,
+            nothing=None if button.fits(row) else ("nothing_to_do", _second(name)),
+            consequences=list(button.asks(row)),
+            yes=button.label,
+            back_url=self.home_of(row.pk),
+        )
+
     def switch(self, request: HttpRequest, row: Any, button: Switch) -> None:
         """Do what the button does, and tell what became of it; who presses second is told so."""
         name, level, code = audit.name_of(row), messages.INFO, button.code
         try:
             text = done(button.label, name)
             if not button.perform(row, request.user):
-                text = _("%(name)s: nothing was changed, somebody else was first.") % {"name": name}
-                level, code = messages.WARNING, f"already_{code}"
+                text, level, code = _second(name), messages.WARNING, f"already_{code}"
         except JobsError as error:
             text, level, code = f"{name}: {told(error)}", messages.ERROR, error.code
+        database.once_on_commit(bar_numbers.clear)
         # Django makes the first letter of a plain text a capital one.
         self.message_user(request, format_html("<span>{}</span>", text), level, extra_tags=code)
 
@@ -450,6 +509,11 @@ class News:
 
     text: str
     state: str
+
+
+def _second(name: object) -> str:
+    """Return that somebody was first, who did the same to what has this name."""
+    return _("%(name)s: nothing was changed, somebody else was first.") % {"name": name}
 
 
 def done(act: object, name: object) -> str:

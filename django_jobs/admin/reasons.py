@@ -150,8 +150,8 @@ def _with_pages(item: OpenBreaker, moment: dt.datetime, links: Links) -> Notice:
     return dataclasses.replace(found, links=((item.job_type, links.change("jobtype", item.job_type)),))
 
 
-def notice_of(item: OpenBreaker, moment: dt.datetime, close_url: str) -> Notice:
-    """Return what system admins should know of a breaker, with a button for the page that closes it."""
+def notice_of(item: OpenBreaker, moment: dt.datetime, close_url: str = "") -> Notice:
+    """Return what system admins should know of a breaker. Its button leads to ``close_url``, if that is given."""
     left = (item.next_try_at - moment).total_seconds() if item.next_try_at else 0.0
     facts = {
         "organization": item.organization,
@@ -161,7 +161,7 @@ def notice_of(item: OpenBreaker, moment: dt.datetime, close_url: str) -> Notice:
         "next_try": _("in %(duration)s") % {"duration": brief_duration(max(0.0, left))},
         "error": cut(item.error_message),
     }
-    return dataclasses.replace(_plain(item, facts), buttons=((str(CLOSE), close_url),))
+    return dataclasses.replace(_plain(item, facts), buttons=((str(CLOSE), close_url),) if close_url else ())
 
 
 def _plain(item: OpenBreaker, facts: Mapping[str, Any] = MappingProxyType({})) -> Notice:

@@ -218,6 +218,7 @@ class ScheduleActions(OwnPages):
     """The actions of the list and the buttons of a schedule's page. The engine decides who may."""
 
     actions = ("pause_schedules", "resume_schedules", "fire_schedules")
+    switches = SWITCHES
 
     @admin.action(description=gettext_lazy("Pause"), permissions=["view"])
     def pause_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -264,11 +265,6 @@ class ScheduleActions(OwnPages):
         if queryset[MAX_AT_ONCE:].exists():
             text = _("At most %(count)d are changed at once. Do it again for the others.")
             self.message_user(request, text % {"count": MAX_AT_ONCE}, messages.WARNING, extra_tags="too_many")
-
-    @view("<path:object_id>/{verb}/", "{verb}", post_only=True, verbs=SWITCHES)
-    def _switch(self, request: HttpRequest, schedule: Schedule, *, verb: str) -> HttpResponse:
-        self.switch(request, schedule, SWITCHES[verb])
-        return self.go_to(schedule.pk)
 
     @view("<path:object_id>/fire/", "fire")
     def _fire_one(self, request: HttpRequest, schedule: Schedule) -> HttpResponse:

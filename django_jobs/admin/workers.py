@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from django.contrib import admin, messages
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from django_jobs import pools
-from django_jobs.admin import bar
 from django_jobs.admin.bar import Links
-from django_jobs.admin.pages import News, SeesJobs, is_system_admin, sentence, view
+from django_jobs.admin.pages import News, SeesJobs, Switch, is_system_admin, sentence, view
 from django_jobs.admin.writing import ago, brief_duration, line, zone_of
 from django_jobs.engine import timing
-from django_jobs.engine.control import switches
-from django_jobs.engine.control.switches import Order
+from django_jobs.engine.control.switches import Order, give_order, live_worker
 from django_jobs.engine.insight import reasons
 from django_jobs.engine.insight.inspection import Leader, jobs, leader
+from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable
@@ -35,6 +35,40 @@ from django_jobs.statuses import Status
 from django_jobs.texts import comma, in_clauses, listed
 
 # The page of workers: what each runs, and the buttons that order their supervisors to be quiet, resume or stop.
+
+
+def _stopping_ends(_order: WorkerOrder) -> list[str]:
+    return [
+        _("It takes no new jobs."),
+        _(
+            "Jobs that run get the grace of a shutdown. Those that do not end by then are handed back, and start again "
+            "elsewhere without spending a retry."
+        ),
+        _(
+            "Then it exits. Nothing here can start it again; whatever keeps it running (systemd, Docker, Kubernetes) "
+            "may do so at once."
+        ),
+    ]
+
+
+SWITCHES: Final = {
+    "quiet": Switch(
+        label=Order.QUIET.label,
+        code="quiet_ordered",
+        perform=lambda order, user: set_paused("worker", order.pk, True, user=user),
+    ),
+    "resume": Switch(
+        label=Order.RESUME.label,
+        code="resume_ordered",
+        perform=lambda order, user: set_paused("worker", order.pk, False, user=user),
+    ),
+    "stop": Switch(
+        label=Order.STOP.label,
+        code="stop_ordered",
+        asks=_stopping_ends,
+        perform=lambda order, user: give_order(order.pk, Order.STOP, user),
+    ),
+}
 
 
 @admin.register(Worker)
@@ -48,6 +82,7 @@ class WorkerAdmin(SeesJobs):
         return is_system_admin(request)
 
     only_own = True
+    switches = SWITCHES
 
     @view("", "changelist")
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -55,39 +90,15 @@ class WorkerAdmin(SeesJobs):
         title = _("Workers")
         return self.page(request, "worker/list.html", title, title, fleet=fleet, news=news_of(fleet))
 
-    @view("<str:supervisor>/{verb}/", "{verb}", post_only=True, verbs=(Order.QUIET, Order.RESUME))
-    def _order(self, request: HttpRequest, supervisor: str, *, verb: str) -> HttpResponse:
-        """Give an order that can be taken back."""
-        return self._give(request, supervisor, Order(verb))
+    def find(self, request: HttpRequest, object_id: str) -> WorkerOrder | None:
+        """Return the order that a supervisor may get, not stored; None where it has left, or is silent."""
+        worker = live_worker(unquote(object_id))
+        if worker is None:
+            return None
+        return WorkerOrder(pk=worker.supervisor, hostname=worker.hostname, supervisor_pid=worker.supervisor_pid)
 
-    @view("<str:supervisor>/stop/", "stop")
-    def _stop(self, request: HttpRequest, supervisor: str) -> HttpResponse:
-        """Ask whether to stop it, and then do."""
-        if request.method == "POST":
-            return self._give(request, supervisor, Order.STOP)
-        fleet = read_fleet(Links(self.admin_site.name), database.now())
-        row = next((item for item in fleet.supervisors if item.key == supervisor), None)
-        if row is None:
-            return self._gone(request)
-        label = Order.STOP.label
-        title = _("%(act)s: %(name)s?") % {"act": label, "name": row.title}
-        return self.page(request, "worker/stop.html", title, row.title, parent=_("Workers"), row=row, yes=label)
-
-    def _give(self, request: HttpRequest, supervisor: str, order: Order) -> HttpResponse:
-        given = switches.give_order(supervisor, order, request.user)
-        if given is None:
-            return self._gone(request)
-        database.once_on_commit(bar.forget)
-        text = _("Ordered: %(order)s, %(worker)s. It obeys within some seconds.")
-        self.message_user(request, text % {"order": order.label, "worker": given}, extra_tags=f"{order}_ordered")
-        return HttpResponseRedirect(self.url_of("changelist"))
-
-    def _gone(self, request: HttpRequest) -> HttpResponse:
-        text = _(
-            "This worker has left, or is silent by now: nothing was ordered. Another one may have taken its place."
-        )
-        self.message_user(request, text, messages.WARNING, extra_tags="gone")
-        return HttpResponseRedirect(self.url_of("changelist"))
+    def home_of(self, pk: Any) -> str:
+        return self.url_of("changelist")
 
 
 # What the page of workers shows: supervisors with their processes, what these run, and what became of orders.

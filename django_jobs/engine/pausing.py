@@ -8,7 +8,7 @@ from typing import Any, Final
 from django_jobs.engine.control import operations, switches
 from django_jobs.engine.control.switches import Order
 from django_jobs.engine.schedules.definitions import pause_schedule, resume_schedule
-from django_jobs.exceptions import InvalidOperation, JobsError
+from django_jobs.exceptions import InvalidOperation
 from django_jobs.models import JobType, Schedule
 from django_jobs.texts import say
 
@@ -17,16 +17,6 @@ def _schedule(schedule: Schedule, value: bool, user: Any) -> bool:
     was_paused = not schedule.is_enabled
     (pause_schedule if value else resume_schedule)(schedule, user=user)
     return was_paused != value
-
-
-def _worker(supervisor: str, value: bool, user: Any) -> bool:
-    order = Order.QUIET if value else Order.RESUME
-    switches.refuse_other_orders(user)
-    if switches.is_last_order(supervisor, order):
-        return False
-    if switches.give_order(supervisor, order, user) is None:
-        raise JobsError(say("It has left.", code="left"))
-    return True
 
 
 def _breaker(kind: JobType, value: bool, user: Any) -> bool:
@@ -41,7 +31,7 @@ PAUSABLE: Final[dict[str, Callable[[Any, bool, Any], bool]]] = {
     "schedule": _schedule,
     "operation": lambda row, value, user: (operations.pause if value else operations.resume)(row, user=user),
     "organization": lambda pk, value, user: switches.set_active(pk, not value, user=user),
-    "worker": _worker,
+    "worker": lambda name, value, user: switches.give_order(name, Order.QUIET if value else Order.RESUME, user),
     "breaker": _breaker,
 }
 

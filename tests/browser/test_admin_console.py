@@ -135,7 +135,7 @@ def test_an_operator_closes_a_breaker_on_a_phone(organization: Organization, vis
     assert_is_within(390, page.locator(".djobs-notices [data-code=breaker_open]", has_text="send_fax"))
     page.get_by_role("button", name="Close now").click()
     assert_is_within(390, page.get_by_text("No answer of https://fax.example.com"))
-    page.get_by_role("button", name="Yes, close it").click()
+    page.locator(".djobs-confirm [type=submit]").click()
     expect(page.locator(".messagelist .closed")).to_contain_text("send_fax")
     expect(page.locator("[data-code=breaker_open]")).to_have_count(0)
 
@@ -258,7 +258,7 @@ def test_an_operator_types_a_rule_sees_when_it_fires_and_fires_it_now(organizati
     page.get_by_label("Organization").fill(organization.name)
     page.get_by_role("button", name="Save").click()
     page.get_by_role("link", name="Fire now").click()
-    page.get_by_role("button", name="Yes, fire now").click()
+    page.locator(".djobs-confirm [type=submit]").click()
     expect(page.locator(".messagelist")).to_be_visible()
     job = Job.objects.get()
     page.locator(".messagelist").get_by_role("link", name=job.name).click()
@@ -277,7 +277,7 @@ def test_an_operator_makes_a_worker_quiet_resumes_it_and_stops_it(
     page.get_by_role("button", name="Resume").click()
     expect(page.locator(".djobs-supervisor [data-code=works]")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Yes, stop it").click()
+    page.locator(".djobs-confirm [type=submit]").click()
     expect(page.locator("[data-code=left]")).to_contain_text("root")
     assert worker.wait(30) == 0
 

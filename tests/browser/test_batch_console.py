@@ -58,7 +58,7 @@ def test_open_pages_follow_counts_graph_and_failures_until_the_batch_is_mended(
 
     JobType.objects.all().update(handler_method="tests.support.handlers.do_nothing")
     page.get_by_role("link", name="Retry failed").click()
-    page.get_by_role("button", name="Yes, retry failed").click()
+    page.locator(".djobs-confirm [type=submit]").click()
     expect(page.locator(".messagelist .retried")).to_be_visible()
     run_jobs()
     verbs.count_batches()

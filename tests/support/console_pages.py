@@ -173,7 +173,7 @@ class Console:
     def _types(self) -> Iterator[Look]:
         kind = self.kind.pk
         pages = ["", "add/", *(f"{kind}/{page}/" for page in ("change", "submit", "history", "delete"))]
-        pages += [f"{self.fragile.pk}/{page}/" for page in ("change", "close-breaker")]
+        pages += [f"{self.fragile.pk}/{page}/" for page in ("change", "close_breaker")]
         yield from (Look(f"{ADMIN}/jobtype/{page}") for page in [*pages, "pdf_generation/submit/"])
         yield Look(f"{ADMIN}/jobtype/add/", {"type_name": "", "default_timeout": "soon"})
 

@@ -17,6 +17,7 @@ from django_jobs.engine.access import beside, complain, find_batch, get_policy, 
 from django_jobs.engine.actors import SYSTEM, Actor, actor_for, user_named
 from django_jobs.engine.batches import change, count_in_tick, describe_batch, look_again, tenant_of
 from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.control import audit
 from django_jobs.engine.control.acts import (
     JOB_ACTS,
     REFUSED,
@@ -110,6 +111,7 @@ def close_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     if user is not None and not may_cancel_batch(user, batch):
         raise PermissionDenied(say(_("You may not close %(batch)s."), code="not_owner", batch=batch.batch_id))
     close(batch)
+    audit.record(user, [batch], audit.Act.CHANGED, say("Closed.", code="closed"))
     return find_batch(batch)
 
 
@@ -149,6 +151,8 @@ def cancel_batch_once(batch_id: str | Batch, *, user: Any = None) -> tuple[Batch
     if user is not None and not may_cancel_batch(user, batch):
         raise PermissionDenied(say(_("You may not cancel %(batch)s."), code="not_owner", batch=batch.batch_id))
     is_first = _cancel(batch, user)
+    if is_first:
+        audit.record(user, [batch], audit.Act.CHANGED, say("Canceled.", code="canceled"))
     return find_batch(batch), is_first
 
 
@@ -215,7 +219,7 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
             row.retry_position = 0
 
     change(batch, run, "retry_position", "retried_by", "expired_at", *_ASKER)
-    logger.info("batch_id=%s event=batch_retried by=%s", batch.batch_id, actor.name)
+    audit.record(user, [batch], audit.Act.CHANGED, say("Retried.", code="retried"))
     begin_batch_duty(batch.pk)
     return find_batch(batch)
 

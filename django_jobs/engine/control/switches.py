@@ -18,7 +18,7 @@ from django_jobs.engine.control import audit
 from django_jobs.engine.dispatch import dispatcher, limits
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
-from django_jobs.exceptions import JobTypeNotFound, PermissionDenied
+from django_jobs.exceptions import JobsError, JobTypeNotFound, PermissionDenied
 from django_jobs.models import Breaker, JobType, Organization, Worker, WorkerOrder
 from django_jobs.statuses import BreakerState
 from django_jobs.texts import say
@@ -133,46 +133,41 @@ MESSAGES: Final = {
 }
 
 
-def give_order(supervisor: str, order: WorkerOrder.Order, user: Any = None) -> WorkerOrder | None:
-    """Order a supervisor to do something, in place of what it was ordered before; return the stored order.
+def live_worker(supervisor: str) -> Worker | None:
+    """Return one of the supervisor's processes; None if it has left, or is called dead by now."""
+    now, silence = database.now(), dt.timedelta(seconds=timing.WORKER_GONE_SECONDS)
+    is_name = bool(supervisor) and is_storable_text(supervisor)
+    fresh = Worker.primary.filter(supervisor=supervisor, last_seen__range=(now - silence, now + silence))
+    return fresh.first() if is_name else None
 
-    None if it has left, or is called dead by now. Raises PermissionDenied for a user who does not run the system.
+
+def give_order(supervisor: str, order: WorkerOrder.Order, user: Any = None) -> bool:
+    """Order a supervisor to do something; return whether it was ordered something else before, in place of which it is.
+
+    One that was ordered nothing takes jobs. Raises PermissionDenied for a user who does not run the system, and
+    JobsError for a supervisor that has left.
     """
-    refuse_other_orders(user)
-    now = database.now()
+    if user is not None and not get_policy().is_system_admin(user):
+        raise PermissionDenied(say("Only system admins give orders to workers.", code="not_system_admin"))
+    last = read_orders(supervisor)
+    if order == (Order.RESUME if last is None else last.order):
+        return False
     with transaction.atomic(using=database.alias()):
-        fresh = (
-            now - dt.timedelta(seconds=timing.WORKER_GONE_SECONDS),
-            now + dt.timedelta(seconds=timing.WORKER_GONE_SECONDS),
-        )
-        is_name = bool(supervisor) and is_storable_text(supervisor)
-        worker = Worker.primary.filter(supervisor=supervisor, last_seen__range=fresh).first() if is_name else None
+        worker = live_worker(supervisor)
         if worker is None:
-            return None
+            raise JobsError(say("It has left.", code="left"))
         values = {
             "hostname": worker.hostname,
             "supervisor_pid": worker.supervisor_pid,
             "order": order,
-            "ordered_at": now,
+            "ordered_at": database.now(),
             "ordered_by": actor_for(user).name,
             "obeyed_at": None,
             "left_at": None,
         }
         given, _created = WorkerOrder.primary.update_or_create(supervisor=supervisor, defaults=values)
         audit.record(user, [given], audit.Act.CHANGED, MESSAGES[order])
-    return given
-
-
-def refuse_other_orders(user: Any) -> None:
-    """Raise PermissionDenied for a user who does not run the system."""
-    if user is not None and not get_policy().is_system_admin(user):
-        raise PermissionDenied(say("Only system admins give orders to workers.", code="not_system_admin"))
-
-
-def is_last_order(supervisor: str, order: WorkerOrder.Order) -> bool:
-    """Return whether a supervisor was ordered this last; one that was ordered nothing takes jobs."""
-    last = read_orders(supervisor)
-    return order == (Order.RESUME if last is None else last.order)
+    return True
 
 
 def read_orders(supervisor: str) -> WorkerOrder | None:

@@ -248,7 +248,7 @@ def test_a_failing_type_has_the_buttons_that_help(root: Client, kind: JobType) -
         (
             "breaker_open",
             "jobtype/mails/change/",
-            ["jobtype/mails/close-breaker/", "failure/act/", "failure/?job_type=mails"],
+            ["jobtype/mails/close_breaker/", "failure/act/", "failure/?job_type=mails"],
         ),
         ("no_worker", "jobtype/?pool=mails", ["worker/"]),
         ("queue_waiting", "jobtype/?pool=fast", ["worker/"]),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils.html import strip_tags
 from pytest_django import Settings
 
 from django_jobs import AccessPolicy, create_batch
@@ -29,8 +31,7 @@ def asks(client: Client, verb: str, batch: Batch) -> list[str]:
     """The numbers of jobs that the page that asks tells of."""
     page = client.get(url("batch", verb, batch.pk))
     assert codes_on(page) == ["consequence"]
-    assert [str(count) in page.content.decode() for count, _ in page.context["counts"]]
-    return [count for count, _ in page.context["counts"]]
+    return re.findall(r"\d+", strip_tags(" ".join(map(str, page.context["consequences"]))))
 
 
 @pytest.fixture
@@ -62,9 +63,7 @@ def test_a_cancel_says_how_many_jobs_the_hosts_policy_keeps_from_it(
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.NobodyCancels"}
     batch = make_batch(mine, "Completed", "Completed")
     answer = press(boss, "cancel", batch)
-    assert [message.level_tag for message in answer.context["messages"]] == ["warning", "info"]
-    assert codes_said(answer) == ["refused_by_policy", "canceled"]
-    assert "2" in said(answer)[0]
+    assert codes_said(answer) == ["canceled"]
     page = answer.content.decode()
     assert fact_on(page, "kept").strip() == "2"
     assert "<time" in fact_on(page, "canceled_on"), "the moment, and not how many jobs are canceled"
@@ -111,7 +110,7 @@ def test_whoever_only_sees_a_batch_is_offered_nothing(mine: Organization) -> Non
     batch = make_batch(mine, "Completed", "Dead Letter", close=False)
     run_jobs()
     member = admin.staff_of(mine, permissions=VIEW)
-    assert member.get(url("batch", "change", batch.pk)).context["buttons"] == []
+    assert member.get(url("batch", "change", batch.pk)).context["switches"] == []
     for verb in ("cancel", "retry", "close", "follow-up"):
         assert press(member, verb, batch).status_code == 403
     assert state(batch) == "Open"
@@ -121,13 +120,13 @@ def test_its_owner_closes_and_cancels_it(mine: Organization) -> None:
     owner = make_user("otto", member_of=[mine], permissions=VIEW, is_staff=True)
     batch = create_batch(mine, user=owner)
     client = admin.client_of(owner)
-    buttons = client.get(url("batch", "change", batch.pk)).context["buttons"]
-    assert [address for _, address in buttons] == [url("batch", verb, batch.pk) for verb in ("close", "cancel")]
+    buttons = client.get(url("batch", "change", batch.pk)).context["switches"]
+    assert [address for _, address, _ in buttons] == [url("batch", verb, batch.pk) for verb in ("close", "cancel")]
     press(client, "cancel", batch)
     assert state(batch) == "Canceled"
     failed = make_batch(mine, "Dead Letter", user=owner)
     run_jobs()
-    assert client.get(url("batch", "change", failed.pk)).context["buttons"] == []
+    assert client.get(url("batch", "change", failed.pk)).context["switches"] == []
     assert press(client, "retry", failed).status_code == 403
 
 

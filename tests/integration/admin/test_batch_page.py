@@ -42,8 +42,8 @@ def told(client: Client, batch: Batch) -> list[str]:
 
 def buttons(client: Client, batch: Batch) -> list[str]:
     """The verbs of the buttons on the page of a batch."""
-    found = client.get(url("batch", "change", batch.pk)).context["buttons"]
-    return [str(address).rstrip("/").rpartition("/")[2] for _, address in found]
+    found = client.get(url("batch", "change", batch.pk)).context["switches"]
+    return [str(address).rstrip("/").rpartition("/")[2] for _, address, _ in found]
 
 
 def test_it_is_found_by_its_id_too(root: Client, mine: Organization) -> None:

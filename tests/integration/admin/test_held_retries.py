@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("broker")
 HOLDS: dict[str, tuple[str, str]] = {
     "paused": ("type_paused", 'name="action" value="resume_type"'),
     "disabled": ("type_disabled", 'name="action" value="enable_type"'),
-    "breaker": ("breaker", 'href="/admin/django_jobs/jobtype/mails/close-breaker/"'),
+    "breaker": ("breaker", 'href="/admin/django_jobs/jobtype/mails/close_breaker/"'),
 }
 
 
