@@ -24,7 +24,7 @@ from django_jobs.engine import timing, transitions
 from django_jobs.engine.access import beside, find_batch, get_policy, may_hang, owner_of
 from django_jobs.engine.actors import name_of
 from django_jobs.engine.claimed_job import current_job, submitter
-from django_jobs.engine.deadlines import Late
+from django_jobs.engine.deadlines import Late, add_up
 from django_jobs.engine.json_storage import NotStorable, encoded, is_storable_text
 from django_jobs.engine.organizations import recent_ids
 from django_jobs.engine.store import database
@@ -157,18 +157,16 @@ def count_waiting() -> int:
 
 def count_in_tick() -> int:
     """Add up the batches of which somebody left changes, for BATCH_TICK_SECONDS; return how many were written."""
-    until = time.monotonic() + timing.BATCH_TICK_SECONDS
     due = BatchChange.primary.filter(changed_at__lte=database.now()).order_by("pk")
     pks = list(dict.fromkeys(due.values_list("batch_id", flat=True)[:READ_AT_ONCE]))
-    total = 0
-    for some in _portions(pks):
-        # What is noted of batches that were deleted goes, too: their jobs may end after them.
-        if gone := set(some) - set(Batch.primary.filter(pk__in=some).values_list("pk", flat=True)):
-            BatchChange.primary.filter(batch_id__in=gone).delete()
-        total += _count(some, only_ends=False)
-        if time.monotonic() >= until:
-            break
-    return total
+    return add_up(timing.BATCH_TICK_SECONDS, map(_count_or_forget, _portions(pks)))
+
+
+def _count_or_forget(pks: Sequence[int]) -> int:
+    """Add up these batches. What is noted of those that were deleted goes: their jobs may end after them."""
+    if gone := set(pks) - set(Batch.primary.filter(pk__in=pks).values_list("pk", flat=True)):
+        BatchChange.primary.filter(batch_id__in=gone).delete()
+    return _count(pks, only_ends=False)
 
 
 def _look(pks: Sequence[int]) -> int:

@@ -1,7 +1,8 @@
-"""Time limits for the host's code, which may hang: Python cannot end what hangs in a thread.
+"""Time limits: for duties that go on in small steps, and for the host's code, which may hang.
 
-So such code runs in another thread, on this thread's connections and with its context variables. It sees what this
-thread wrote. A thread that stops to wait for it leaves these connections to it, and gets new ones.
+Python cannot end what hangs in a thread. So the host's code runs in another thread, on this thread's connections and
+with its context variables. It sees what this thread wrote. A thread that stops to wait for it leaves these connections
+to it, and gets new ones.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import contextvars
 import os
 import sys
 import threading
+import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from queue import SimpleQueue
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -22,6 +24,16 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store_of
 
 T = TypeVar("T")
+
+
+def add_up(seconds: float, counts: Iterable[int]) -> int:
+    """Return the sum of counts, each of a step that is taken as it is asked for: for so many seconds, one at least."""
+    until, total = time.monotonic() + seconds, 0
+    for count in counts:
+        total += count
+        if time.monotonic() >= until:
+            break
+    return total
 
 
 class Late(Exception):

@@ -21,6 +21,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django_jobs.engine import timing
 from django_jobs.engine.control.acts import JOB_ACTS, ActRights, Performed, Refusal, members, order_of, perform
 from django_jobs.engine.control.operations import State, is_by_system
+from django_jobs.engine.deadlines import add_up
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads
@@ -415,13 +416,7 @@ class OperationWork:
 
     def work_off(self) -> int:
         """Work for OPERATION_TICK_SECONDS at most; return how many jobs changed."""
-        until = time.monotonic() + timing.OPERATION_TICK_SECONDS
-        total = 0
-        while changed := self.do_round():
-            total += changed
-            if time.monotonic() >= until:
-                break
-        return total
+        return add_up(timing.OPERATION_TICK_SECONDS, iter(self.do_round, 0))
 
     def step(self) -> tuple[int, float]:
         """Do one round; return how many jobs changed, and for how many seconds to rest."""

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from django_jobs.engine import timing
 from django_jobs.engine.actors import SCHEDULER, SYSTEM
+from django_jobs.engine.deadlines import add_up
 from django_jobs.engine.dispatch import in_flight
 from django_jobs.engine.dispatch.in_flight import LaneKey
 from django_jobs.engine.memory import REST_FACTOR, Rest, forgets
@@ -454,13 +455,7 @@ def expire_jobs() -> int:
 
     Rows that somebody holds are left for the next call.
     """
-    until = time.monotonic() + timing.EXPIRY_TICK_SECONDS
-    total = 0
-    while True:
-        ended = _one_batch()
-        total += ended
-        if ended < EXPIRED_AT_ONCE or time.monotonic() >= until:
-            return total
+    return add_up(timing.EXPIRY_TICK_SECONDS, iter(_one_batch, 0))
 
 
 def _one_batch() -> int:

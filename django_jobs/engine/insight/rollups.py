@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -14,6 +13,7 @@ from django.db.models import Max, QuerySet
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing
+from django_jobs.engine.deadlines import add_up
 from django_jobs.engine.organizations import recent_ids
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
@@ -111,13 +111,7 @@ FORGOTTEN_AT_ONCE: Final = 2_000
 
 def catch_up() -> int:
     """Count what is new in the log, for ROLLUP_TICK_SECONDS at most; by how many ids it came forward."""
-    until = time.monotonic() + timing.ROLLUP_TICK_SECONDS
-    total = 0
-    while count := roll_up():
-        total += count
-        if time.monotonic() >= until:
-            break
-    return total
+    return add_up(timing.ROLLUP_TICK_SECONDS, iter(roll_up, 0))
 
 
 def roll_up() -> int:

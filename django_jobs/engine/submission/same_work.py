@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import math
-import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, TypeVar
@@ -20,6 +19,7 @@ from django_jobs.engine import timing, transitions
 from django_jobs.engine.access import AccessPolicy, find_job, get_policy
 from django_jobs.engine.actors import Actor, submitter_of
 from django_jobs.engine.claimed_job import Claimed, GivenBack, current_job, submitter
+from django_jobs.engine.deadlines import add_up
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.job_types.types import RETRY_FIELDS
 from django_jobs.engine.json_storage import canonical
@@ -87,22 +87,15 @@ def release_missing_keys(keys: Iterable[str]) -> None:
 
 def forget_expired_keys(seconds: float = 0.0) -> int:
     """Remove keys that keep nobody out any more, batch by batch for so many seconds; at least one batch."""
-    until = time.monotonic() + seconds
-    total = 0
-    while True:
-        count, is_last = _forget_batch()
-        total += count
-        if is_last or time.monotonic() >= until:
-            return total
+    return add_up(seconds, iter(_forget_batch, 0))
 
 
-def _forget_batch() -> tuple[int, bool]:
-    """Remove a batch of expired keys. Return how many, and whether to stop: there are no more, or others hold them."""
+def _forget_batch() -> int:
+    """Remove a batch of expired keys; return how many, 0 also where others hold all of them."""
     now = database.now()
     rows = DuplicateKey.primary.filter(expires_at__lt=now).order_by("expires_at")
     old = list(rows.values_list("pk", flat=True)[:FORGET_BATCH])
-    count = database.in_transaction(lambda: _forget(old, now)) if old else 0
-    return count, len(old) < FORGET_BATCH or not count
+    return database.in_transaction(lambda: _forget(old, now)) if old else 0
 
 
 def _forget(old: list[str], now: dt.datetime) -> int:
