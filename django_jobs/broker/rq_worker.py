@@ -251,7 +251,7 @@ def _published(item: RunningTicket) -> Published:
 # Tickets name it by its path, so that module and function keep their names.
 
 
-class CheckpointRunner:
+class CheckpointRunner(context.Runner):
     """Stops a handler only when it calls its context: no other process watches it."""
 
     def __init__(self, claimed: Claimed, worker_name: str) -> None:
@@ -268,9 +268,9 @@ class CheckpointRunner:
         self._renewed = self._renewal_due = 0.0
         self._has_complained = False
 
-    def report(self, percent: int, message: str | None) -> None:
+    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
         """Keep the progress until it is written."""
-        self.progress.report(self.key, percent, message)
+        self.progress.report(key, percent, message)
 
     def is_canceled(self) -> bool:
         """Return whether the handler is to stop because its job was canceled or belongs to another attempt."""
@@ -290,12 +290,6 @@ class CheckpointRunner:
             raise JobCanceled
         if time.monotonic() > self.deadline:
             raise JobTimedOut
-
-    remind = check
-
-    def interruptible(self) -> contextlib.AbstractContextManager[None]:
-        """Return a block in which nothing interrupts the handler: here nobody else could."""
-        return contextlib.nullcontext()
 
     @contextlib.contextmanager
     def shielded(self) -> Iterator[None]:

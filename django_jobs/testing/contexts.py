@@ -14,7 +14,7 @@ from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.execution import context
 from django_jobs.engine.execution import steps as work
-from django_jobs.engine.execution.context import JobContext, ResultReference
+from django_jobs.engine.execution.context import JobContext, ResultReference, Runner
 from django_jobs.engine.execution.steps import MAX_BYTES as MAX_CHECKPOINT_BYTES
 from django_jobs.engine.execution.steps import MAX_BYTES as MAX_STEP_BYTES
 from django_jobs.engine.execution.steps import MAX_STEPS, SavedWork
@@ -24,7 +24,7 @@ from django_jobs.engine.organizations import id_of
 from django_jobs.engine.ports import Ticket, broker_in_place
 from django_jobs.engine.store.values import JobRow, NewStep, StoredStep
 from django_jobs.engine.submission.values import Errors, check_fields, refuse_unknown, shown
-from django_jobs.exceptions import AttemptLost, JobCanceled
+from django_jobs.exceptions import AttemptLost
 from django_jobs.models import Job
 from django_jobs.testing.memory_broker import MemoryBroker
 from django_jobs.values import BatchStatus
@@ -172,7 +172,7 @@ class RecordingContext(JobContext):
         return not self._recorder.lost
 
 
-class RecordingRunner:
+class RecordingRunner(Runner):
     """Stands in for a worker."""
 
     def __init__(self) -> None:
@@ -180,30 +180,13 @@ class RecordingRunner:
         self.canceled = False
         self.lost = False
 
-    def report(self, percent: int, message: str | None) -> None:
+    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
         """Keep the progress."""
         self.progress.append((percent, message))
 
     def is_canceled(self) -> bool:
         """Return whether the test has canceled the job."""
         return self.canceled
-
-    def is_lost(self) -> bool:
-        """Return False: a worker that has lost a job need not know of it."""
-        return False
-
-    def check(self) -> None:
-        """Raise JobCanceled if the test has canceled the job."""
-        if self.canceled:
-            raise JobCanceled
-
-    remind = check
-
-    def interruptible(self) -> contextlib.AbstractContextManager[None]:
-        """Return a context manager that does nothing: nobody interrupts the handler."""
-        return contextlib.nullcontext()
-
-    shielded = interruptible
 
 
 def make_context(

@@ -21,14 +21,14 @@ from django_jobs.engine.control.operation_work import OperationWork
 from django_jobs.engine.control.operations import describe_operations
 from django_jobs.engine.dispatch import backlog, dispatcher, turns, window
 from django_jobs.engine.execution import claim, coroutines, retry_policy, settle
-from django_jobs.engine.execution.context import JobContext, ProgressBuffer
+from django_jobs.engine.execution.context import JobContext, ProgressBuffer, Runner
 from django_jobs.engine.execution.run import attempt_handler, run_handler
 from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.ports import Ticket, broker_in_place
 from django_jobs.engine.schedules import firing
 from django_jobs.engine.store import database
 from django_jobs.engine.store.values import place_in_lane
-from django_jobs.exceptions import Interruption, JobCanceled, PermanentError, RetryLater
+from django_jobs.exceptions import Interruption, PermanentError, RetryLater
 from django_jobs.models import Job, JobType, Operation, Schedule, ScheduleFiring
 from django_jobs.statuses import AWAITING_RETRY, TERMINAL, Status
 from django_jobs.testing.memory_broker import MemoryBroker
@@ -254,7 +254,7 @@ class _HandlerCall:
         return value
 
 
-class _Runner:
+class _Runner(Runner):
     """What the handler's context talks to. It writes progress at once and looks for a cancel at each call.
 
     The event loop of an async handler may not ask the database: what is reported there is written afterwards.
@@ -265,8 +265,8 @@ class _Runner:
         self._progress = ProgressBuffer(WORKER)
         self._lost = False
 
-    def report(self, percent: int, message: str | None) -> None:
-        self._progress.report(self._key, percent, message)
+    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
+        self._progress.report(key, percent, message)
         if not coroutines.in_event_loop():
             self.write()
 
@@ -283,17 +283,6 @@ class _Runner:
             return self._lost
         rows = Job.primary.filter(pk=self._key[0], cancel_requested_at__isnull=False)
         return self._lost or rows.exists()
-
-    def check(self) -> None:
-        if self.is_canceled():
-            raise JobCanceled
-
-    remind = check
-
-    def interruptible(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-    shielded = interruptible
 
 
 # Work off operations on many jobs, here and now.

@@ -30,7 +30,7 @@ from django_jobs.engine.store import database
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.texts import say
-from django_jobs.worker.interruption import Interrupter, RunningJobs, SlotRunner
+from django_jobs.worker.interruption import Interrupter, RunningJobs
 from django_jobs.worker.processes import WorkerOptions
 from django_jobs.worker.shared import MAX_SET, LoopStep, SharedSlots
 
@@ -670,9 +670,7 @@ CANCELED: Final = say("Handed back before it began: it was canceled", code="canc
 def run_in(state: ChildState, slot: int, claimed: Claimed, interrupter: Interrupter) -> None:
     """Run a job in a slot. Whatever goes wrong, the shared slot is freed and the outcome handed over."""
     try:
-        outcome: Outcome = begin_job(state, slot, claimed) or run_handler(
-            claimed, JobContext(claimed, SlotRunner(claimed, state.progress, interrupter))
-        )
+        outcome: Outcome = begin_job(state, slot, claimed) or run_handler(claimed, JobContext(claimed, interrupter))
     except BaseException as error:
         logger.exception("event=run_failed worker=%s job_id=%s", state.name, claimed.job_id)
         outcome = ended_by(claimed, error)

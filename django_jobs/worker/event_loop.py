@@ -28,7 +28,7 @@ from django_jobs.engine.execution.run import (
 )
 from django_jobs.engine.store import database
 from django_jobs.worker.child_state import ChildState, begin_job, hand_over
-from django_jobs.worker.interruption import Interrupter, SlotRunner
+from django_jobs.worker.interruption import Interrupter, Report
 
 # What coroutines call in threads: which calls are under way, and where those run that need no certain thread.
 
@@ -230,10 +230,15 @@ class TaskInterrupter(Interrupter):
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, sync_thread: SyncThread, job_id: str, made: Iterable[asyncio.Task[Any]]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sync_thread: SyncThread,
+        job_id: str,
+        made: Iterable[asyncio.Task[Any]],
+        report: Report,
     ) -> None:
         """``sync_thread`` is where its ``sync_to_async`` calls run; ``made`` has the tasks that its handler makes."""
-        super().__init__(on_main_thread=False, connections=sync_thread.connections)
+        super().__init__(on_main_thread=False, connections=sync_thread.connections, report=report)
         self._sync_thread = sync_thread
         self._loop = loop
         self._job_id = job_id
@@ -319,7 +324,7 @@ class TaskInterrupter(Interrupter):
 async def run_in_loop(state: ChildState, slot: int, claimed: Claimed, interrupter: TaskInterrupter) -> None:
     """Run a coroutine in a slot, in the loop that runs already; else as ``run_in``."""
     try:
-        context = JobContext(claimed, SlotRunner(claimed, state.progress, interrupter))
+        context = JobContext(claimed, interrupter)
         begin = functools.partial(begin_job, state, slot, claimed)
         end = functools.partial(state.shared_slots.end, slot)
         outcome = await attempt_beside_others(claimed, context, interrupter, begin, end)
@@ -406,7 +411,8 @@ class EventLoop:
         while self._free and (claimed := self._state.in_hand.next(is_coroutine=True)) is not None:
             self._tidy(self._loop)
             sync_thread, tasks = self._free.pop(), weakref.WeakSet[asyncio.Task[Any]]()
-            interrupter = TaskInterrupter(self._loop, sync_thread, claimed.job_id, tasks)
+            report = self._state.progress.report
+            interrupter = TaskInterrupter(self._loop, sync_thread, claimed.job_id, tasks, report)
             self._tasks[claimed.key] = tasks
             # Not by the task, which begins late where a neighbor blocks the loop: what nobody knows is handed back.
             self._state.running.add(claimed, interrupter)

@@ -23,9 +23,12 @@ from typing import Any, Final, TypeVar
 
 from django_jobs.engine import timing
 from django_jobs.engine.claimed_job import Claimed, current_job
+from django_jobs.engine.execution.context import Runner
 from django_jobs.engine.store.database import store_of
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled
 
+#: Takes the progress of (job, attempt) in percent, and a message.
+Report = Callable[[tuple[int, int], int, str | None], object]
 Receiver = TypeVar("Receiver", bound=Callable[..., Any])
 
 _JUMPS_BACK: Final = frozenset(number for number in dis.hasjrel if "BACKWARD" in dis.opname[number])
@@ -82,10 +85,14 @@ logger = logging.getLogger("django_jobs")
 SIGNAL: Final = signal.SIGUSR1
 
 
-class Interrupter:
+class Interrupter(Runner):
     """Guards one handler run in one thread."""
 
-    def __init__(self, on_main_thread: bool, connections: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, on_main_thread: bool, connections: Sequence[Any] = (), report: Report = lambda *progress: None
+    ) -> None:
+        """``connections`` are Django's that the engine and the next job use too; ``report`` takes the progress."""
+        self._report = report
         self._on_main_thread = on_main_thread
         self._thread_id = threading.get_ident()
         self._wanted: type[Interruption] | None = None
@@ -100,6 +107,18 @@ class Interrupter:
         self.connections = list(connections)
         #: Those of them that the engine and the next job use as well; the others end with the handler.
         self._shared = tuple(connections)
+
+    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
+        """Keep the progress until it is written."""
+        self._report(key, percent, message)
+
+    def is_canceled(self) -> bool:
+        """Return whether the handler is to stop because its job was canceled or belongs to another attempt."""
+        return self._wanted is not None and issubclass(self._wanted, JobCanceled)
+
+    def is_lost(self) -> bool:
+        """Return whether the handler is to stop because its attempt seems to have lost the job."""
+        return self._wanted is AttemptLost
 
     @property
     def wanted(self) -> type[Interruption] | None:
@@ -223,6 +242,10 @@ class Interrupter:
             self._raised_at = time.monotonic()
             raise kind
 
+    def remind(self) -> None:
+        """Raise it, unless it was raised less than two seconds ago."""
+        self.on_signal()
+
     def _due(self) -> type[Interruption] | None:
         return self._wanted if self._open and not self._shields else None
 
@@ -262,33 +285,6 @@ def _set_asynchronous(thread_id: int, kind: type[Interruption] | None) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), exception)
 
 
-class SlotRunner:
-    """What a handler's context talks to inside a worker child."""
-
-    def __init__(self, claimed: Claimed, progress: Any, interrupter: Interrupter) -> None:
-        claimed.interruption = lambda: interrupter.wanted
-        self.key = claimed.key
-        self._progress = progress
-        self.interrupter = interrupter
-        self.interruptible = interrupter.interruptible
-        self.shielded = interrupter.shielded
-        self.check = interrupter.check
-        self.remind = interrupter.on_signal
-
-    def report(self, percent: int, message: str | None) -> None:
-        """Keep the progress until the housekeeper writes it."""
-        self._progress.report(self.key, percent, message)
-
-    def is_canceled(self) -> bool:
-        """Return whether the handler is to stop because its job was canceled or belongs to another attempt."""
-        wanted = self.interrupter.wanted
-        return wanted is not None and issubclass(wanted, JobCanceled)
-
-    def is_lost(self) -> bool:
-        """Return whether the handler is to stop because its attempt seems to have lost the job."""
-        return self.interrupter.wanted is AttemptLost
-
-
 class MainThreadSignals:
     """Passes the process's signals to the handler that runs in the main thread."""
 
@@ -314,6 +310,7 @@ class RunningJobs:
 
     def add(self, claimed: Claimed, interrupter: Interrupter) -> None:
         """Note that a job's handler starts."""
+        claimed.interruption = lambda: interrupter.wanted
         self._jobs[claimed.key] = (claimed, interrupter)
 
     def remove(self, claimed: Claimed) -> None:

@@ -177,7 +177,7 @@ class ThreadSlots:
                 logger.exception("event=slot_failed worker=%s", self._state.name)
 
     def _run(self, slot: int, claimed: Claimed, own: Sequence[Any], rested: float) -> None:
-        interrupter = Interrupter(on_main_thread=False, connections=own)
+        interrupter = Interrupter(on_main_thread=False, connections=own, report=self._state.progress.report)
         self._state.running.add(claimed, interrupter)
         with contextlib.ExitStack() as ending:
             ending.callback(reset_queries)
@@ -246,7 +246,9 @@ class MainThreadSlot:
         """Run the claimed jobs."""
         receivers: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
         while (claimed := self._state.in_hand.next()) is not None:
-            interrupter = Interrupter(on_main_thread=True, connections=self._connections)
+            interrupter = Interrupter(
+                on_main_thread=True, connections=self._connections, report=self._state.progress.report
+            )
             self._state.running.add(claimed, interrupter)
             self._signals.current = interrupter
             try:

@@ -30,7 +30,7 @@ from django_jobs import submit_job, submit_jobs
 from django_jobs.models import Batch, ExecutionLog, Job, JobType
 from django_jobs.statuses import Status
 from lab.benchmarks import setting
-from tests.support.verbs import Interrupter, ProgressBuffer, RQBroker, SlotRunner
+from tests.support.verbs import Interrupter, ProgressBuffer, RQBroker
 
 DRAINED_JOBS = 40_000
 SUBMITTED_JOBS = 5_000
@@ -173,7 +173,7 @@ def statements() -> None:
         claimed = verbs.claim(tickets, "bench")
     ended = []
     for item in claimed:
-        runner = SlotRunner(item, progress, Interrupter(on_main_thread=True))
+        runner = Interrupter(on_main_thread=True, report=progress.report)
         ended.append(verbs.run(item, verbs.context_for(item, runner)))
     with counting(f"settle {len(ended)}", len(ended)):
         verbs.settle(ended, "bench")

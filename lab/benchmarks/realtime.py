@@ -35,7 +35,7 @@ from django_jobs.models import ExecutionLog
 from django_jobs.statuses import Status
 from lab.benchmarks import setting
 from lab.benchmarks.live_setting import admins_headers, make_organizations, server, without_layer
-from tests.support.verbs import NOW, Interrupter, Move, ProgressBuffer, SlotRunner, Ticket
+from tests.support.verbs import NOW, Interrupter, Move, ProgressBuffer, Ticket
 
 SOCKETS = 1_000
 EVENTS_A_SECOND = 200
@@ -202,7 +202,7 @@ def progress() -> None:
     buffer = ProgressBuffer("bench")
     ticket = Ticket(job.pk, job.created_at.year, 1, job.priority, "default")
     claimed = verbs.claimed_job(verbs.store().claim_rows([job.pk])[0], ticket, print, "bench")
-    context = JobContext(claimed, SlotRunner(claimed, buffer, Interrupter(on_main_thread=True)))
+    context = JobContext(claimed, Interrupter(on_main_thread=True, report=buffer.report))
     done = threading.Event()
 
     def flush() -> None:

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from tests.support import verbs
 from tests.support.brokers import running_job
-from tests.support.verbs import Claimed, Interrupter, SlotRunner
+from tests.support.verbs import Claimed, Interrupter, Runner
 
 
-class FreeRunner:
-    """Lets the handler run to its end."""
+class FreeRunner(Runner):
+    """Lets the handler run to its end, and keeps what it reports."""
 
     def __init__(self) -> None:
         self.reports: list[tuple[int, str | None]] = []
 
-    def report(self, percent: int, message: str | None) -> None:
+    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
         self.reports.append((percent, message))
-
-    def is_canceled(self) -> bool:
-        return False
-
-    def is_lost(self) -> bool:
-        return False
-
-    def check(self) -> None:
-        pass
-
-    remind = check
-
-    def interruptible(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-    shielded = interruptible
 
 
 def outcome_of(handler: Callable[[Any], Any], runner: Any = None, **fields: Any) -> Any:
@@ -70,13 +53,13 @@ class Stage:
     """Runs handlers as a worker's slot does; the test may interrupt them."""
 
     def __init__(self) -> None:
-        self.interrupter = Interrupter(on_main_thread=True)
         self.progress = Progress()
+        self.interrupter = Interrupter(on_main_thread=True, report=self.progress.report)
 
     def attempt(self, claimed: Claimed, how: Any = verbs.run) -> Any:
         """How an attempt ends that was claimed."""
-        runner = SlotRunner(claimed, self.progress, self.interrupter)
-        return how(claimed, verbs.context_for(claimed, runner))
+        claimed.interruption = lambda: self.interrupter.wanted
+        return how(claimed, verbs.context_for(claimed, self.interrupter))
 
     def run(self, handler: Callable[[Any], Any], how: Any = verbs.run) -> Any:
         _, claimed = running_job()

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, Unpack
+from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, Unpack
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SuspiciousFileOperation
@@ -47,29 +47,36 @@ if TYPE_CHECKING:
 # What a handler's context asks of whoever runs the handler.
 
 
-class Runner(Protocol):
-    """What runs the handler: takes its progress, and knows whether it is to stop."""
+class Runner:
+    """What runs the handler: takes its progress, and knows whether it is to stop. This one lets it run to its end."""
 
-    def report(self, percent: int, message: str | None) -> None:
-        """Take progress, without making the handler wait."""
-
-    def is_canceled(self) -> bool:
-        """Return whether the job is to stop: it was canceled, or this attempt no longer owns it."""
+    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
+        """Take the progress of (job, attempt), without making the handler wait."""
 
     def is_lost(self) -> bool:
         """Return whether this attempt is known to own the job no longer, without asking the database."""
+        return False
+
+    def is_canceled(self) -> bool:
+        """Return whether the job is to stop: it was canceled, or this attempt no longer owns it."""
+        return self.is_lost()
 
     def check(self) -> None:
         """Raise the interruption that is due, if any."""
+        if self.is_canceled():
+            raise JobCanceled
 
     def remind(self) -> None:
         """Raise it, unless it was raised less than two seconds ago: the handler may be cleaning up."""
+        self.check()
 
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
         """Return a ``with`` block in which interruptions may be raised."""
+        return contextlib.nullcontext()
 
     def shielded(self) -> contextlib.AbstractContextManager[None]:
         """Return a ``with`` block inside of that in which interruptions wait."""
+        return contextlib.nullcontext()
 
 
 # Keeping the latest progress of running jobs, and writing it in sets, so that handlers do not wait for that.
@@ -418,7 +425,7 @@ class JobContext:
         """
         self._refuse_late()
         value = min(100, max(0, int(percent)))
-        self._runner.report(value, None if message is None else clean_text(message, MAX_MESSAGE))
+        self._runner.report(self._claimed.key, value, None if message is None else clean_text(message, MAX_MESSAGE))
         self._runner.check()
 
     def is_canceled(self) -> bool:

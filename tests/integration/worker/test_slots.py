@@ -141,7 +141,7 @@ def test_an_interruption_that_kept_the_handlers_end_from_being_noted_is_the_last
     seen: list[Any] = []
 
     def run(claimed: Any, context: Any) -> Any:
-        interrupter = context._runner.interrupter
+        interrupter = context._runner
         way_in = interrupter.interruptible()
         way_in.__enter__()
         interrupter.want(JobCanceled)

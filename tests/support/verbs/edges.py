@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from django_jobs.worker.housekeeper import Housekeeper
     from django_jobs.worker.interruption import Interrupter
     from django_jobs.worker.interruption import MainThreadSignals
-    from django_jobs.worker.interruption import SlotRunner
     from django_jobs.worker.supervisor import LeaseRenewer
     from django_jobs.worker.supervisor import Renewal
     from django_jobs.worker.child_state import LoopWatch

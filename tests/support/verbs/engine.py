@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.run import run_handler as run
     from django_jobs.engine.execution.context import write as write_progress
     from django_jobs.engine.execution.context import ProgressBuffer
+    from django_jobs.engine.execution.context import Runner
     from django_jobs.engine.execution.context import delete_outputs
     from django_jobs.engine.execution.context import jobs_with_files
     from django_jobs.engine.execution.context import output_belongs_to

@@ -11,9 +11,7 @@ import pytest
 from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut, WorkerStopping
 from tests.support import verbs
 from tests.support.tuning import Tuning
-from tests.support.verbs import CheckpointRunner, Interpose, Interrupter, SlotRunner
-
-ATTEMPT: Any = SimpleNamespace(key=(7, 2))
+from tests.support.verbs import CheckpointRunner, Interpose, Interrupter
 
 
 @pytest.fixture
@@ -145,22 +143,6 @@ def test_after_an_interruption_that_struck_on_the_way_out_the_slot_can_close_it(
     interrupter.on_signal()
 
 
-class Progress:
-    """Keeps what is reported."""
-
-    def __init__(self) -> None:
-        self.reports: list[Any] = []
-
-    def report(self, *report: Any) -> None:
-        self.reports.append(report)
-
-
-def test_a_context_reports_progress_for_its_attempt(interrupter: Interrupter) -> None:
-    progress = Progress()
-    SlotRunner(ATTEMPT, progress, interrupter).report(50, "half")
-    assert progress.reports == [((7, 2), 50, "half")]
-
-
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
@@ -176,8 +158,7 @@ def test_a_context_tells_a_cancel_and_a_loss_from_other_reasons_to_stop(
 ) -> None:
     if kind:
         interrupter.want(kind)
-    runner = SlotRunner(ATTEMPT, Progress(), interrupter)
-    assert (runner.is_canceled(), runner.is_lost()) == expected
+    assert (interrupter.is_canceled(), interrupter.is_lost()) == expected
 
 
 def test_a_shield_in_one_thread_holds_in_the_others(interrupter: Interrupter) -> None:
