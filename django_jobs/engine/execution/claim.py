@@ -73,12 +73,12 @@ _wanted: Final[Memory[tuple[Any, ...], JobRow]] = Memory(MAX_ANSWERS)
 def refusal_of(job: JobRow) -> Refusal | None:
     """Ask organization and policy, or take their answer of less than CLAIM_ANSWER_SECONDS ago."""
     answer = answer_to(job)
-    return _ask_now(_key(job), job) if answer is None else answer.refusal
+    return _ask_now(_question(job), job) if answer is None else answer.refusal
 
 
 def answer_to(job: JobRow) -> PolicyAnswer | None:
     """Return the answer for a job that has not expired, and note that it was wanted."""
-    key = _key(job)
+    key = _question(job)
     _wanted.put(key, _kind(job))
     return _answers.fresh(key)
 
@@ -121,7 +121,8 @@ def _kind(job: JobRow) -> JobRow:
     return job._replace(input_parameters=None, metadata=None)
 
 
-def _key(job: JobRow) -> tuple[Any, ...]:
+def _question(job: JobRow) -> tuple[Any, ...]:
+    """Return what the answer depends on: jobs for which this is equal are judged once in a claim."""
     return (
         database.alias(),
         job.organization_id,
@@ -133,6 +134,7 @@ def _key(job: JobRow) -> tuple[Any, ...]:
         job.requires_permission,
         job.submit_by,
         job.submitted_by_id is not None,
+        job.pool,
     )
 
 
@@ -241,11 +243,6 @@ def _not_loadable_since(job: JobRow) -> float:
     return 0.0 if first is None else (database.now() - first.timestamp).total_seconds()
 
 
-def question(job: JobRow) -> tuple[Any, ...]:
-    """Return what the answer depends on: jobs for which this is equal are judged once in a claim."""
-    return (*_key(job), job.pool)
-
-
 @forgets
 def forget_verdicts() -> None:
     """Forget all that is known, so that organization and policy are asked anew."""
@@ -266,7 +263,18 @@ def start_unbegun(
 
     Rows in use do not move.
     """
-    values = _lease(worker_name) if via is None else _lease(worker_name) | {"queued_at": NOW, "next_retry_at": None}
+    values: dict[str, Any] = {
+        "attempt": INCREMENT,
+        "worker_name": worker_name,
+        "started_at": NOW,
+        "lease_expires_at": After(float(jobs_settings.LEASE_SECONDS)),
+        "progress": 0,
+        "progress_message": "",
+        "cancel_requested_at": None,
+        "ready_at": None,
+    }
+    if via is not None:
+        values |= {"queued_at": NOW, "next_retry_at": None}
     return move(
         [Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=values) for pk, attempt in attempts],
         sources=sources,
@@ -276,12 +284,6 @@ def start_unbegun(
         only_due=via is not None,
         via=via,
     )
-
-
-def _lease(worker_name: str) -> dict[str, Any]:
-    lease = After(float(jobs_settings.LEASE_SECONDS))
-    values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
-    return values | {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
 
 
 # Claiming: a worker gives tickets and gets running jobs; jobs that may not run are turned away with the reason.
@@ -378,7 +380,7 @@ def _judge(
         if job.pk in held:
             refused.append(refuse_claims(job, Refusal(Status.PENDING, breaker.NOT_STARTED)))
             continue
-        key = question(job)
+        key = _question(job)
         if key not in verdicts:
             examining(job.pk)
             verdicts[key] = examine_claims(job)
@@ -500,7 +502,7 @@ def _accepted(
     for row in waiting[:count]:
         if row.priority < least_urgent:
             break
-        kind = question(row)  # jobs of a kind are judged once
+        kind = _question(row)  # jobs of a kind are judged once
         if kind not in verdicts:
             verdicts[kind] = known_handler(row)
         is_expired = row.seconds_left is not None and row.seconds_left <= 0

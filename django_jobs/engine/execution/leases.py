@@ -23,7 +23,6 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import Moved
 from django_jobs.models import ExecutionLog, Job, Worker
-from django_jobs.models.job import format_job_id
 from django_jobs.statuses import LogReason, Status
 from django_jobs.texts import say
 
@@ -158,7 +157,6 @@ class LeasedJob:
     """
 
     pk: int
-    job_id: str
     attempt: int
     worker_name: str
     cancel_seconds: float | None
@@ -180,15 +178,12 @@ def renew_leases(worker_names: Collection[str]) -> list[LeasedJob]:
         return [
             LeasedJob(
                 job.pk,
-                format_job_id(job.pk, job.created_at.year),
                 job.attempt,
                 job.worker_name,
                 (now - job.cancel_requested_at).total_seconds() if job.cancel_requested_at else None,
                 job.pk in renewed,
             )
-            for job in in_flight.read_in_flight(
-                rows.only("id", "created_at", "attempt", "worker_name", "cancel_requested_at")
-            )
+            for job in in_flight.read_in_flight(rows.only("id", "attempt", "worker_name", "cancel_requested_at"))
         ]
 
     return database.in_transaction(store)

@@ -18,7 +18,7 @@ from tests.support.verbs import Interpose, LeaseRenewer, Loss, OccupiedSlot, Ref
 from tests.support.waiting import wait_until
 
 PATIENCE = 20.0
-HELD = Held(pk=7, job_id="JOB-2026-00007", attempt=2, worker_name="child", cancel_seconds=None)
+HELD = Held(pk=7, attempt=2, worker_name="child", cancel_seconds=None)
 LOSS = Loss(worker_name="child", started=frozenset({(7, 2)}), reason="process 1 was killed by SIGKILL")
 
 
