@@ -227,15 +227,16 @@ def _buttons(links: Links, alert: Alert, back: str, schedule: str, *, may_act: b
 
 
 def _about_type(links: Links, alert: Alert, back: str, *, may_act: bool) -> Iterator[Button]:
-    fields = {"job_type": alert.subject, "next": back}
-    if may_act and alert.facts.get("is_disabled"):
-        yield Button(words=_("Enable type"), url=links.page("failure_act"), fields={**fields, "action": "enable_type"})
-    elif may_act and alert.facts.get("is_paused"):
-        yield Button(words=_("Resume type"), url=links.page("failure_act"), fields={**fields, "action": "resume_type"})
-    elif may_act:
-        yield Button(words=_("Pause type"), url=links.page("failure_act"), fields={**fields, "action": "pause_type"})
+    verb, words = "pause", _("Pause type")
+    if alert.facts.get("is_disabled"):
+        verb, words = "enable", _("Enable type")
+    elif alert.facts.get("is_paused"):
+        verb, words = "resume", _("Resume type")
+    if may_act:
+        yield Button(words=words, url=links.page(f"jobtype_{verb}", alert.subject), fields={"next": back})
     yield Button(words=_("See failures"), url=links.failures(alert.subject))
     if may_act and alert.rule == rules.TYPE_FAILING:
         fingerprint = str(alert.facts.get("fingerprint") or "")
-        own = {"action": "retry_one", **({"fingerprint": fingerprint} if fingerprint else {})}
-        yield Button(words=_("Retry one"), url=links.page("failure_act"), fields={**fields, **own})
+        fields = {"job_type": alert.subject, "action": "retry_one", "next": back}
+        own = {"fingerprint": fingerprint} if fingerprint else {}
+        yield Button(words=_("Retry one"), url=links.page("failure_act"), fields=fields | own)

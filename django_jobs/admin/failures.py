@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -19,12 +19,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from django_jobs.admin import bar, job_types, reasons
+from django_jobs.admin import bar, reasons
 from django_jobs.admin.bar import RANGES, Links, OpenPages, with_page
 from django_jobs.admin.charts import draw_spark
-from django_jobs.admin.operations import RateForm, Row, link_to, rows_of
+from django_jobs.admin.operations import Row, link_to, rows_of
 from django_jobs.admin.pages import (
-    CONFIRMED,
     FAILURES,
     RETRYING,
     Button,
@@ -43,7 +42,7 @@ from django_jobs.engine import organizations
 from django_jobs.engine.access import get_policy, organizations_seen_by
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import retry_job
-from django_jobs.engine.control.operations import MAX_PER_MINUTE, OperationRequest, under_way
+from django_jobs.engine.control.operations import OperationRequest, under_way
 from django_jobs.engine.insight.failures import (
     BOUND,
     Failures,
@@ -68,30 +67,8 @@ from django_jobs.texts import listed, told
 # Operations on failures: what the buttons for all jobs of a group start, and what is under way or was done before.
 
 
-MAX_RATE: Final = MAX_PER_MINUTE
-#: The button that wants a rate: without one it would retry at full speed what somebody meant to spare.
-RETRY_AT_RATE: Final = "retry_at_rate"
-#: By button: what is done, and to which of the failed jobs. A dead letter has ended, and so cannot be canceled.
-BUTTONS: Final[dict[str, tuple[str, frozenset[Status]]]] = {
-    "retry_all": (Operation.Action.RETRY, WITH_ERRORS),
-    RETRY_AT_RATE: (Operation.Action.RETRY, WITH_ERRORS),
-    "cancel_all": (Operation.Action.CANCEL, AWAITING_RETRY),
-    "delete_all": (Operation.Action.DELETE, frozenset({Status.DEAD_LETTER})),
-}
 #: So many of the newest operations are looked at for those that are about failures.
 LOOKED_AT: Final = 200
-
-
-def request_of(button: str, chosen: Chosen, rate: int | None = None) -> OperationRequest:
-    """Return what this button asks for, of what is chosen; ``rate`` is in jobs a minute, None as fast as it goes."""
-    action, statuses = BUTTONS[button]
-    filters = JobFilter(
-        status=tuple(sorted(statuses & chosen.statuses)),
-        job_type=(chosen.job_type,),
-        organization=None if chosen.organization is None else (chosen.organization.pk,),
-        error_fingerprint=chosen.fingerprint,
-    )
-    return OperationRequest(action=action, filters=filters, rate=rate)
 
 
 def failures_under_way(user: Any, job_type: str = "") -> list[Operation]:
@@ -131,24 +108,12 @@ def is_about(operation: Operation, job_type: str, fingerprint: str) -> bool:
     return is_on(operation, job_type) and operation.filters.get("error_fingerprint") in (None, fingerprint)
 
 
-# What the buttons of failures do: retry one, retry, cancel or delete all, pause, resume and enable the type.
+# What the buttons of failures do: retry one, retry all. Others lead to the page that asks before it is done to all jobs
+# that match. The buttons of a type are those of its page.
 
 
 RETRY_ONE: Final = "retry_one"
-#: Buttons that ask before what nobody can take back: what it is called, and what it means.
-ASKING: Final[dict[str, tuple[Callable[[int], str], Any]]] = {
-    "cancel_all": (
-        lambda count: ngettext(
-            "Cancel %(amount)s that waits for its retry", "Cancel %(amount)s that wait for their retry", count
-        ),
-        gettext_lazy("They end, and are not tried again."),
-    ),
-    "delete_all": (
-        lambda count: ngettext("Delete %(amount)s dead letter", "Delete all %(amount)s dead letters", count),
-        gettext_lazy("With their logs and files. This cannot be undone."),
-    ),
-}
-PAUSES: Final = {"pause_type": "pause", "resume_type": "resume", "enable_type": "enable"}
+RETRY_ALL: Final = "retry_all"
 
 
 class FailureActions(SeesJobs):
@@ -170,10 +135,8 @@ class FailureActions(SeesJobs):
             self.message_user(request, text, messages.WARNING, extra_tags="unknown_choice")
         elif action == RETRY_ONE:
             return self._retry_one(request, chosen)
-        elif action in PAUSES:
-            self._switch_type(request, chosen.job_type, PAUSES[action])
-        elif action in BUTTONS:
-            return self._start(request, action, chosen)
+        elif action == RETRY_ALL:
+            return self._start(request, chosen)
         else:
             text = _("Nothing was done: there is no such button.")
             self.message_user(request, text, messages.WARNING, extra_tags="unknown_button")
@@ -200,61 +163,25 @@ class FailureActions(SeesJobs):
         self.message_user(request, text, level, extra_tags=reason or "retried")
         return HttpResponseRedirect(back)
 
-    def _switch_type(self, request: HttpRequest, job_type: str, verb: str) -> None:
-        if not is_system_admin(request):
-            raise PermissionDenied
-        kind = JobType.primary.filter(pk=job_type).first()
-        if kind is None:
-            text = _("Nothing was done: there is no job type %(type)s.") % {"type": job_type}
-            self.message_user(request, text, messages.WARNING, extra_tags="unknown_job_type")
-            return
-        self.switch(request, kind, job_types.SWITCHES[verb])
-
-    def _start(self, request: HttpRequest, action: str, chosen: Chosen) -> HttpResponse:
+    def _start(self, request: HttpRequest, chosen: Chosen) -> HttpResponse:
         """Start what goes on in the background, and show its page, which follows how far it comes."""
-        back, form = (
-            HttpResponseRedirect(self._back(request, chosen)),
-            RateForm(request.POST, is_required=action == RETRY_AT_RATE),
-        )
-        if not form.is_valid():
-            for text in form.errors["rate"]:
-                told_of = _("Jobs a minute: %(problem)s") % {"problem": text}
-                self.message_user(request, told_of, messages.ERROR, extra_tags="invalid_rate")
-            return back
-        asked = request_of(action, chosen, form.cleaned_data["rate"])
+        asked = OperationRequest(action=Operation.Action.RETRY, filters=chosen.filters)
         try:
-            if action in ASKING and CONFIRMED not in request.POST:
-                return self._ask(request, action, asked, back.url)
             started = operations.start_operation(asked, user=request.user)
         except MayNot as error:
             raise PermissionDenied from error
         except InvalidOperation:
             self._tell_empty(request)
-            return back
+            return HttpResponseRedirect(self._back(request, chosen))
         database.once_on_commit(bar.forget)
         text = _("Started: {operation}. It goes on in the background.")
         self._tell_of(request, text, started, messages.INFO, "started")
-        page = self._links.change("operation", started.pk)
-        there = back if "next" in request.POST else HttpResponseRedirect(page)
-        if asked.action == Operation.Action.RETRY:
-            waits = reasons.will_wait(request, self._links, chosen.job_type, there.url)
-            if waits is not None:
-                text, reason = waits
-                self.message_user(request, text, messages.WARNING, extra_tags=reason)
-        return there
-
-    def _ask(self, request: HttpRequest, action: str, asked: OperationRequest, back: str) -> HttpResponse:
-        """Return the page that asks before it is started, with how many jobs there are now."""
-        found = operations.estimate(asked, user=request.user)
-        if not found.count and not found.count_capped:
-            self._tell_empty(request)
-            return HttpResponseRedirect(back)
-        words, consequence = ASKING[action]
-        title = words(found.count) % {"amount": CappedCount(count=found.count, is_cut=found.count_capped)}
-        fields = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
-        return self.page(
-            request, "confirm.html", title, title, consequences=[consequence], hidden=fields, yes=title, back_url=back
-        )
+        there = self._back(request, chosen) if "next" in request.POST else self._links.change("operation", started.pk)
+        waits = reasons.will_wait(request, self._links, chosen.job_type, there)
+        if waits is not None:
+            text, reason = waits
+            self.message_user(request, text, messages.WARNING, extra_tags=reason)
+        return HttpResponseRedirect(there)
 
     def _tell_of(self, request: HttpRequest, text: str, operation: Operation, level: int, code: str) -> None:
         link = link_to(self._links, operation, title_of(operation))
@@ -335,7 +262,6 @@ class FailureAdmin(FailureActions):
             "act_url": self.url_of("act"),
             "here": request.get_full_path(),
             "is_system_admin": is_system_admin(request),
-            "max_rate": MAX_RATE,
         }
 
     def _operations(self, request: HttpRequest, found: Iterable[Operation]) -> list[Row]:
@@ -596,6 +522,11 @@ class FailureRow:
     newest: Job
     newest_link: Any
     jobs_url: str
+    #: The pages that ask before something is done to all of its jobs, or to those to which it can be done.
+    retry_url: str
+    cancel_url: str
+    delete_url: str
+    pause_url: str
     buttons: Buttons
 
     @property
@@ -649,6 +580,8 @@ class RowMaker:
         only = {*group.organizations} if len(group.organizations) == 1 else {None}
         reason = reasons.reason_of(kind, is_held=is_held(self._held, group.job_type, only.pop()))
         here = self._request.get_full_path()
+        chosen = self._chosen.statuses
+        named = self._chosen.list_query(job_type=group.job_type, error_fingerprint=group.error_fingerprint)
         return FailureRow(
             key=f"{zlib.crc32(f'{group.job_type} {group.error_fingerprint}'.encode()):08x}",
             job_type=group.job_type,
@@ -677,9 +610,11 @@ class RowMaker:
             last_day=sum(group.hours),
             newest=newest,
             newest_link=linked(self._pages.job(newest), newest.name),
-            jobs_url=self._links.jobs(
-                **self._chosen.list_query(job_type=group.job_type, error_fingerprint=group.error_fingerprint)
-            ),
+            jobs_url=self._links.jobs(**named),
+            retry_url=self._links.page("job_all_retry", **named),
+            cancel_url=self._links.page("job_all_cancel", **named | {"status": sorted(AWAITING_RETRY & chosen)}),
+            delete_url=self._links.page("job_all_delete", **named | {"status": [Status.DEAD_LETTER]}),
+            pause_url=self._links.page("jobtype_pause", group.job_type),
             buttons=self._buttons(newest, kind),
         )
 

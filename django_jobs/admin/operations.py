@@ -81,12 +81,12 @@ class RateForm(forms.Form):
     """How many jobs a minute; blank for as fast as it goes."""
 
     rate = forms.IntegerField(
-        label=gettext_lazy("Jobs a minute"), required=False, min_value=1, max_value=MAX_PER_MINUTE
+        label=gettext_lazy("Jobs a minute"),
+        required=False,
+        min_value=1,
+        max_value=MAX_PER_MINUTE,
+        help_text=gettext_lazy("Blank: as fast as it goes."),
     )
-
-    def __init__(self, *args: Any, is_required: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["rate"].required = is_required
 
 
 class Titled(admin.ChoicesFieldListFilter):
@@ -270,7 +270,7 @@ class JobsUnderWay(OwnPages):
         if action not in Action.values or not count:
             raise Http404
         try:
-            rate = rate_field().clean(request.GET.get("rate", ""))
+            rate = RateForm.base_fields["rate"].clean(request.GET.get("rate", ""))
         except ValidationError as error:
             return JsonResponse({"code": error.error_list[0].code, "text": " ".join(error.messages)})
         code, text = time_told(action, count[0], is_capped="is_capped" in request.GET, rate=rate)
@@ -292,17 +292,6 @@ class JobsUnderWay(OwnPages):
         }
 
 
-def rate_field() -> forms.IntegerField:
-    """Return the field in which somebody types how many jobs a minute are acted on."""
-    return forms.IntegerField(
-        label=gettext_lazy("Jobs a minute"),
-        required=False,
-        min_value=1,
-        max_value=MAX_PER_MINUTE,
-        help_text=gettext_lazy("Blank: as fast as it goes."),
-    )
-
-
 # Acting on all jobs that match: buttons on the jobs list, a page that counts and asks, and the operation it starts.
 
 
@@ -316,11 +305,11 @@ def priority_field() -> forms.TypedChoiceField:
     )
 
 
-class OperationForm(forms.Form):
+class OperationForm(RateForm):
     """How all jobs that match are acted on. The share of failures is in percent here."""
 
+    field_order = ("value", "rate")
     value = priority_field()
-    rate = rate_field()
     try_first = forms.BooleanField(
         label=gettext_lazy("Try one first"),
         required=False,

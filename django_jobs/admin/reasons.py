@@ -265,10 +265,10 @@ def key_words(kind: JobType, parameters: Mapping[str, Any], names: Names) -> Saf
 PAUSED: Final = "type_paused"
 DISABLED: Final = "type_disabled"
 BREAKER: Final = "breaker"
-#: What the buttons of failures do about it, and their words.
+#: The button of a type's page that ends it, and its words.
 ENDS: Final[Mapping[str, tuple[str, Any]]] = {
-    PAUSED: ("resume_type", gettext_lazy("Resume the type")),
-    DISABLED: ("enable_type", gettext_lazy("Enable the type")),
+    PAUSED: ("jobtype_resume", gettext_lazy("Resume the type")),
+    DISABLED: ("jobtype_enable", gettext_lazy("Enable the type")),
 }
 
 
@@ -289,10 +289,8 @@ def button_for(request: HttpRequest, links: Links, reason: str, job_type: str, b
         return Button(words=str(CLOSE), url=links.page("jobtype_close_breaker", job_type))
     if reason not in ENDS:
         return None
-    action, words = ENDS[reason]
-    return Button(
-        words=str(words), url=links.page("failure_act"), fields={"job_type": job_type, "action": action, "next": back}
-    )
+    page, words = ENDS[reason]
+    return Button(words=str(words), url=links.page(page, job_type), fields={"next": back})
 
 
 def retried(request: HttpRequest, links: Links, job: Job, link: Any, back: str) -> tuple[SafeString, str]:

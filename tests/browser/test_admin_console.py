@@ -55,8 +55,9 @@ def test_one_is_retried_first_and_then_all_at_a_rate(
     expect(page.locator(".djobs-heading .djobs-completed")).to_be_visible()
     page.goto("/admin/django_jobs/failure/")
     page.locator(".djobs-failure-more summary").click()
+    page.get_by_role("button", name="Retry all of these").click()
     page.get_by_label("Jobs a minute").fill("6000")
-    page.get_by_role("button", name="Retry all at this rate").click()
+    page.locator(".djobs-operate [type=submit]").click()
     wait_until(lambda: count("Completed") == 3, 30, "three completed jobs")
 
 
@@ -70,12 +71,12 @@ def test_an_open_page_of_failures_tells_of_new_ones_and_keeps_open_what_was_open
     page.clock.install()
     page.reload()
     page.locator(".djobs-failure-more summary").click()
-    rate = page.get_by_label("Jobs a minute")
+    opened = page.get_by_role("button", name="Pause the type")
     expect(page.get_by_text("2 jobs", exact=True)).to_be_visible()
     die(kind, organization)
     page.clock.fast_forward(16_000)
     expect(page.get_by_text("3 jobs", exact=True)).to_be_visible()
-    expect(rate).to_be_visible()
+    expect(opened).to_be_visible()
 
 
 def test_what_killed_jobs_is_read_on_a_phone_without_scrolling_sideways(

@@ -142,9 +142,7 @@ class Console:
         pages = ("", f"?job_type={self.kind.pk}", "?job_type=nothing", "?status=retry", f"group/?{query}")
         yield from (Look(f"{ADMIN}/failure/{page}") for page in pages)
         waiting = Job.objects.filter(status=Status.FAILED, job_type=self.kind).latest("pk")
-        yield Look(f"{ADMIN}/failure/act/", {**group, "action": "delete_all"})
         group["fingerprint"] = waiting.error_fingerprint
-        yield Look(f"{ADMIN}/failure/act/", {**group, "action": "cancel_all"})
 
     def _jobs(self) -> Iterator[Look]:
         pages = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.test import Client
 
@@ -28,5 +29,15 @@ def press(client: Client, job: Job, action: str, **fields: Any) -> Any:
     return client.post(url("failure", "act"), named | fields, follow=True)
 
 
+#: Which jobs of a group an act is about.
+ABOUT = {"retry": ["Dead Letter", "Failed", "Timed Out"], "cancel": ["Failed", "Timed Out"], "delete": ["Dead Letter"]}
+
+
+def all_of(job: Job, verb: str, **narrowed: str) -> str:
+    """The page that asks before something is done to all of the job's group."""
+    named = {"job_type": job.job_type_id, **narrowed, "error_fingerprint": job.error_fingerprint}
+    return f"{url('job', f'all_{verb}')}?{urlencode({**named, 'status': ABOUT[verb]}, doseq=True)}"
+
+
 def order(client: Client, job: Job, verb: str = "retry", per_minute: Any = OPERATIONS_A_MINUTE) -> Any:
-    return press(client, job, f"{verb}_all", rate=per_minute, confirmed="yes")
+    return client.post(all_of(job, verb), {"rate": per_minute}, follow=True)

@@ -226,7 +226,8 @@ def test_a_moment_of_another_day_has_its_day(root: Client, kind: JobType) -> Non
 
 def buttons(shown: str) -> list[str]:
     """What the buttons do: their actions, or where they lead, in their order."""
-    found = re.findall(r'name="action" value="(\w+)"|class="button djobs-act" href="([^"]+)"', shown)
+    form = r'<form method="post" action="[^"]*?/(\w+)/">(?:(?!</form>).)*class="button djobs-act"'
+    found = re.findall(rf'{form}|class="button djobs-act" href="([^"]+)"', shown)
     return [action or address for action, address in found]
 
 
@@ -236,7 +237,7 @@ def failures_of(kind: JobType) -> str:
 
 def test_a_failing_type_has_the_buttons_that_help(root: Client, kind: JobType) -> None:
     failing(kind)
-    assert buttons(page(root)) == ["pause_type", failures_of(kind), "retry_one"]
+    assert buttons(page(root)) == ["pause", failures_of(kind), "act"]
     assert [item.fields.get("fingerprint") for item in row(root).buttons] == [None, None, "f1"]
     (shown,) = monitor(root, range="day")["alarms"].rows
     assert shown.buttons[0].fields["next"] == f"{reverse('admin:django_jobs_monitor_changelist')}?range=day"
@@ -248,7 +249,7 @@ def test_a_failing_type_has_the_buttons_that_help(root: Client, kind: JobType) -
         (
             "breaker_open",
             "jobtype/mails/change/",
-            ["jobtype/mails/close_breaker/", "failure/act/", "failure/?job_type=mails"],
+            ["jobtype/mails/close_breaker/", "jobtype/mails/pause/", "failure/?job_type=mails"],
         ),
         ("no_worker", "jobtype/?pool=mails", ["worker/"]),
         ("queue_waiting", "jobtype/?pool=fast", ["worker/"]),
@@ -274,7 +275,7 @@ def test_an_organizations_dead_letters_are_a_click_away(mine: Organization) -> N
 def test_a_type_that_is_paused_can_be_resumed(root: Client, kind: JobType) -> None:
     JobType.objects.filter(pk=kind.pk).update(is_paused=True)
     make_alert("type_failing", kind.pk, {"failed": 5, "attempts": 5, "is_paused": False})
-    assert buttons(page(root))[0] == "resume_type"
+    assert buttons(page(root))[0] == "resume"
 
 
 def test_other_staff_have_no_button_that_acts_for_all(kind: JobType, mine: Organization) -> None:
@@ -285,9 +286,8 @@ def test_other_staff_have_no_button_that_acts_for_all(kind: JobType, mine: Organ
 def test_a_button_pauses_the_type_and_leads_back(root: Client, kind: JobType) -> None:
     failing(kind)
     back = reverse("admin:index")
-    form = {"action": "pause_type", "job_type": kind.pk, "next": back}
     for _ in range(2):  # somebody else presses it too
-        assert root.post(reverse("admin:django_jobs_failure_act"), form).headers["Location"] == back
+        assert root.post(url("jobtype", "pause", kind.pk), {"next": back}).headers["Location"] == back
     kind.refresh_from_db()
     assert kind.is_paused
 
@@ -313,9 +313,9 @@ def test_the_index_shows_the_buttons_of_the_type_as_it_stands_now(
 ) -> None:
     make_alert(rule, kind.pk, {"failed": 5, "attempts": 5, "is_paused": False})
     index = reverse("admin:index")
-    for action, following in (("pause_type", "resume_type"), ("resume_type", "pause_type")):
+    for action, following in (("pause", "resume"), ("resume", "pause")):
         assert action in buttons(text(root, index))
-        press(url("failure", "act"), action=action, job_type=kind.pk, next=index)
+        press(url("jobtype", action, kind.pk), next=index)
         assert following in buttons(text(root, index))
 
 
@@ -323,9 +323,9 @@ def test_a_type_that_its_page_paused_is_resumed_on_the_index(
     root: Client, press: Callable[..., None], kind: JobType
 ) -> None:
     failing(kind)
-    assert "pause_type" in buttons(text(root, reverse("admin:index")))
+    assert "pause" in buttons(text(root, reverse("admin:index")))
     press(url("jobtype", "pause", kind.pk))
-    assert "resume_type" in buttons(text(root, reverse("admin:index")))
+    assert "resume" in buttons(text(root, reverse("admin:index")))
 
 
 def test_what_is_remembered_is_forgotten_when_the_press_is_committed(
@@ -333,21 +333,21 @@ def test_what_is_remembered_is_forgotten_when_the_press_is_committed(
 ) -> None:
     failing(kind)
     index = reverse("admin:index")
-    assert "pause_type" in buttons(text(root, index))
+    assert "pause" in buttons(text(root, index))
     with django_capture_on_commit_callbacks() as callbacks:
         root.post(url("jobtype", "pause", kind.pk))
-    assert "pause_type" in buttons(text(root, index))  # as another request has it, which does not see the change
+    assert "pause" in buttons(text(root, index))  # as another request has it, which does not see the change
     for callback in callbacks:
         callback()
-    assert "resume_type" in buttons(text(root, index))
+    assert "resume" in buttons(text(root, index))
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_press_outside_of_a_transaction_is_seen_at_once(root: Client, kind: JobType) -> None:
     failing(kind)
-    assert "pause_type" in buttons(text(root, reverse("admin:index")))
+    assert "pause" in buttons(text(root, reverse("admin:index")))
     root.post(url("jobtype", "pause", kind.pk))
-    assert "resume_type" in buttons(text(root, reverse("admin:index")))
+    assert "resume" in buttons(text(root, reverse("admin:index")))
 
 
 def test_a_pool_that_is_called_like_a_type_is_no_type(root: Client, kind: JobType) -> None:

@@ -28,6 +28,7 @@ NO_PAGES: Final = {
     "a file": {"job_output"},
     "takes only what a button posts, and leads on to a page": {
         *(f"job_{verb}_filter" for verb in ("save", "rename", "delete")),
+        "failure_act",
         *(f"jobtype_{verb}" for verb in ("pause", "resume", "enable", "disable")),
         *(f"operation_{verb}" for verb in ("pause", "resume", "stop", "rate")),
         *(f"schedule_{verb}" for verb in ("pause", "resume", "take-over")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -11,17 +12,17 @@ from django.test import Client
 from django_jobs.models import ExecutionLog, Job, JobType, Operation, Organization
 from django_jobs.statuses import Status
 from tests.support import admin, verbs
-from tests.support.admin import actors, codes_said, said, url
+from tests.support.admin import codes_said, said, url
 from tests.support.brokers import end, job_in, pending_job, raised, reread, running_job
 from tests.support.factories import make_job_type
-from tests.support.failures import die, group, press
+from tests.support.failures import all_of, die, group, order, press
 from tests.support.operations import finish, work_off
 from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 VIEW = ["django_jobs.view_job"]
-RETRIES = ["retry_one", "retry_all", "retry_at_rate"]
+RETRIES = ["retry_one", "retry_all"]
 
 
 @pytest.fixture
@@ -113,11 +114,11 @@ def test_a_group_of_one_has_one_button_that_retries_it(root: Client, kind: JobTy
     job = die(kind, mine)
     for address in (url("failure", "changelist"), group(job)):
         shown = root.get(address).content.decode()
-        assert [f'value="{action}"' in shown for action in RETRIES] == [True, False, False]
+        assert [f'value="{action}"' in shown for action in RETRIES] == [True, False]
     die(kind, mine)
     for address in (url("failure", "changelist"), group(job)):
         shown = root.get(address).content.decode()
-        assert [f'value="{action}"' in shown for action in RETRIES] == [True, True, True]
+        assert [f'value="{action}"' in shown for action in RETRIES] == [True, True]
 
 
 def test_one_of_which_older_ones_were_not_counted_may_be_several(
@@ -141,29 +142,19 @@ def test_there_is_no_more_without_anything_in_it(
     assert "<details" in root.get(group(job)).content.decode(), "it can be paused"
 
 
-def test_a_rate_is_kept(root: Client, kind: JobType, mine: Organization) -> None:
-    press(root, die(kind, mine), "retry_all", rate="30")
-    assert Operation.objects.get().per_minute == 30
-
-
-def test_without_a_rate_it_goes_as_fast_as_it_can(root: Client, kind: JobType, mine: Organization) -> None:
-    press(root, die(kind, mine), "retry_all", rate="")
-    assert Operation.objects.get().per_minute is None
-
-
 def test_what_waits_for_its_retry_is_canceled_and_dead_letters_are_not(
     root: Client, kind: JobType, mine: Organization
 ) -> None:
     jobs = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter")]
-    press(root, jobs[0], "cancel_all", confirmed="yes")
+    order(root, jobs[0], "cancel")
     work_off()
     assert [reread(job).status for job in jobs] == ["Canceled", "Dead Letter"]
 
 
 def test_of_dead_letters_alone_nothing_can_be_canceled(root: Client, kind: JobType, mine: Organization) -> None:
     job = die(kind, mine)
-    assert "cancel_all" not in root.get(group(job)).content.decode()
-    assert codes_said(press(root, job, "cancel_all")) == ["none_left"]
+    assert "all/cancel/" not in root.get(group(job)).content.decode()
+    assert codes_said(order(root, job, "cancel")) == ["nothing_matches"]
     assert not Operation.objects.exists()
 
 
@@ -171,56 +162,35 @@ def test_dead_letters_are_deleted_and_what_waits_for_its_retry_is_not(
     root: Client, kind: JobType, mine: Organization
 ) -> None:
     jobs = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter")]
-    press(root, jobs[0], "delete_all", confirmed="yes")
+    order(root, jobs[0], "delete")
     work_off()
     assert [job.pk for job in Job.objects.all()] == [jobs[0].pk]
 
 
 def test_what_cannot_be_taken_back_is_asked_first(root: Client, kind: JobType, mine: Organization) -> None:
-    for number in ("1", "2"):
+    for number in (1, 2):
         jobs = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter")]
-        shown = root.get(group(jobs[0])).content.decode()
-        for action in ("cancel_all", "delete_all"):
-            (title,) = re.findall(rf'value="{action}"[^>]*>([^<]+)</button>', shown)
-            assert re.findall(r"\d+", title) == [number]
-            page = press(root, jobs[0], action, organization=str(mine.pk))
-            assert (page.status_code, page.context["title"]) == (200, title)
-            assert ("organization", str(mine.pk)) in page.context["hidden"]
+        shown = root.get(f"{group(jobs[0])}&organization={mine.pk}").content.decode()
+        for verb in ("retry", "cancel", "delete"):
+            (address,) = re.findall(rf'href="([^"]*/all/{verb}/[^"]*)"', shown)
+            assert unescape(address) == all_of(jobs[0], verb, organization=mine.name)
+            page = root.get(unescape(address))
+            assert page.context["number"] == (2 * number if verb == "retry" else number)
     assert not Operation.objects.exists()
 
 
 def test_the_same_is_started_twice_and_done_once(root: Client, kind: JobType, mine: Organization) -> None:
     job = die(kind, mine)
-    press(root, job, "retry_all", rate="1")
+    press(root, job, "retry_all")
     assert codes_said(press(admin.system_admin(), job, "retry_all")) == ["started"]
     for operation in Operation.objects.order_by("pk"):
         finish(operation)
     assert sorted(Operation.objects.values_list("changed", flat=True)) == [0, 1]
 
 
-def test_a_type_is_paused_and_resumed(root: Client, kind: JobType, mine: Organization) -> None:
-    job = die(kind, mine)
-    answer = press(root, job, "pause_type")
-    assert codes_said(answer) == ["paused"]
-    assert "<span>mails " in answer.content.decode()  # not Mails
-    assert JobType.objects.get(pk=kind.pk).is_paused
-    assert actors(kind) == ["root"]
-    assert codes_said(press(root, job, "pause_type")) == ["already_paused"]
-    assert actors(kind) == ["root"]
-    assert codes_said(press(root, job, "resume_type")) == ["resumed"]
-    assert not JobType.objects.get(pk=kind.pk).is_paused
-
-
-def test_a_type_that_is_gone_is_not_paused(root: Client, kind: JobType, mine: Organization) -> None:
-    job = die(kind, mine)
-    JobType.objects.filter(pk=kind.pk)._raw_delete("default")
-    assert codes_said(press(root, job, "pause_type")) == ["unknown_job_type"]
-
-
 def test_a_button_leads_back_to_an_address_of_this_site_alone(root: Client, kind: JobType, mine: Organization) -> None:
     job = die(kind, mine)
-    fields = {"action": "pause_type", "job_type": kind.pk}
-    own = url("failure", "changelist") + "?job_type=mails"
+    own = url("jobtype", "change", kind.pk)
     for address, found in (
         (group(job), group(job)),
         ("/admin/", "/admin/"),
@@ -229,7 +199,7 @@ def test_a_button_leads_back_to_an_address_of_this_site_alone(root: Client, kind
         ("javascript:alert(1)", own),
         ("", own),
     ):
-        response = root.post(url("failure", "act"), fields | {"next": address})
+        response = root.post(url("jobtype", "pause", kind.pk), {"next": address})
         assert response["Location"] == found
 
 
@@ -251,7 +221,7 @@ def test_a_look_does_nothing(root: Client, kind: JobType, mine: Organization) ->
     assert reread(job).status == Status.DEAD_LETTER
 
 
-@pytest.mark.parametrize("action", ["retry_one", "retry_all", "delete_all", "pause_type", "resume_type"])
+@pytest.mark.parametrize("action", ["retry_one", "retry_all"])
 def test_what_the_policy_forbids_is_refused(action: str, member: Client, kind: JobType, mine: Organization) -> None:
     job = die(kind, mine)
     assert press(member, job, action).status_code == 403
@@ -260,7 +230,8 @@ def test_what_the_policy_forbids_is_refused(action: str, member: Client, kind: J
 
 def test_an_organizations_admin_retries_and_does_not_pause(boss: Client, kind: JobType, mine: Organization) -> None:
     job = die(kind, mine)
-    assert press(boss, job, "pause_type").status_code == 403
+    assert url("jobtype", "pause", kind.pk) not in boss.get(group(job)).content.decode()
+    assert boss.post(url("jobtype", "pause", kind.pk)).status_code == 403
     press(boss, job, "retry_one")
     assert reread(job).status == Status.PENDING
 

@@ -18,7 +18,7 @@ from tests.support.admin import codes_on, codes_said, text, url
 from tests.support.brokers import end, job_in, pending_job, raised, reread
 from tests.support.brokers import start as claim
 from tests.support.factories import make_job_type, make_organization, make_user
-from tests.support.failures import die, group, order
+from tests.support.failures import die, group, order, press
 from tests.support.operations import start
 from tests.support.tuning import Tuning
 from tests.support.verbs import FailureButtons, JobFilter
@@ -357,7 +357,7 @@ def test_what_the_policy_forbids_is_neither_offered_nor_done(
     job = die(kind, mine)
     assert member.get(group(job)).context["row"].buttons == FailureButtons()
     assert boss.get(group(job)).context["row"].buttons == FailureButtons(retry=True, cancel=True)
-    assert order(member, job).status_code == 403
+    assert press(member, job, "retry_all").status_code == 403
     assert order(boss, job, verb="delete").status_code == 403
 
 

@@ -19,9 +19,8 @@ from tests.support.alerts import scheduler_ticks
 from tests.support.batches import make_batch
 from tests.support.brokers import end, pending_job, raised, reread
 from tests.support.brokers import start as run
-from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_user
-from tests.support.failures import die, group, order, press
+from tests.support.failures import die, group, order
 from tests.support.operations import start, work_off
 from tests.support.verbs import JobFilter, Scheduler
 
@@ -63,23 +62,6 @@ def test_it_is_remembered_who_started_it(root: Client, kind: JobType, mine: Orga
     assert user == "root"
     assert [part in told for part in ("retry", "Dead Letter", "mails", "6")] == [True] * 4
     assert ExecutionLog.objects.get(job=job, from_status="Dead Letter").actor == "root"
-
-
-def test_a_rate_that_cannot_be_is_refused(
-    subtests: pytest.Subtests, root: Client, kind: JobType, mine: Organization
-) -> None:
-    for per_minute in ("0", "60001", "-1", "many"):
-        with rolled_back(subtests, per_minute=per_minute):
-            assert codes_said(order(root, die(kind, mine), per_minute=per_minute)) == ["invalid_rate"]
-            assert not Operation.objects.exists()
-
-
-def test_the_button_for_a_rate_wants_one(root: Client, kind: JobType, mine: Organization) -> None:
-    job = die(kind, mine)
-    assert codes_said(press(root, job, "retry_at_rate", rate="")) == ["invalid_rate"]
-    assert not Operation.objects.exists()
-    press(root, job, "retry_at_rate", rate="30")
-    assert Operation.objects.get().per_minute == 30
 
 
 def test_a_group_can_be_deleted(root: Client, kind: JobType, mine: Organization) -> None:

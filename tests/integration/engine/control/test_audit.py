@@ -18,7 +18,7 @@ from tests.support.admin import chosen, url
 from tests.support.api import client_of, url_of
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
-from tests.support.failures import press
+from tests.support.failures import order
 from tests.support.operations import begin, dead, finish
 from tests.support.tuning import Tuning
 from tests.support.verbs import Act
@@ -164,7 +164,7 @@ def test_an_operation_that_deletes_tells_who_ordered_it(lines: Any) -> None:
 
 def test_the_order_of_an_operation_is_a_row(root: Client) -> None:
     (job,) = dead(make_job_type(), 1)
-    press(root, job, "delete_all", rate="60", confirmed="yes")
+    order(root, job, "delete", per_minute="60")
     operation = Operation.objects.get()
     ((user, pk, flag, _),) = rows()
     assert (user, pk, flag) == ("root", str(operation.pk), 1)
