@@ -294,11 +294,6 @@ class Scheduler:
         self.name = name
         self._steadiness = Steadiness()
         self._duty_watch = DutyWatch(name)
-        self._sweeps = Sweeps()
-        self._clockwork = firing.Clockwork()
-        self._operations = operation_work.OperationWork()
-        #: What must not wait for other duties, while this runs in a loop; a single tick does it itself.
-        self._threads: tuple[DutyThread, ...] | None = None
         #: Whether it led at its last tick.
         self.leads = False
         self._next_rolling_up = 0.0
@@ -307,31 +302,35 @@ class Scheduler:
         self._tickets = tickets.TicketWatch()
         self._orphans, self._lane_keys = tenants.OrphanWatch(), lane_keys.LaneKeyWatch()
         self._neighbors = Neighbors()
-        self._alarms, self._mailer = Evaluator(), telling.Mailer()
-        self._mails = DutyThread(telling.DUTY, self._mailer.step, lambda: self.leads, self._attempt)
+        self._alarms = Evaluator()
         self._failing: set[str] = set()
+        sweeps = Sweeps()
+        #: What must not wait for other duties, by name: it takes its steps in threads of its own, beside the ticks.
+        self.steps: dict[str, Callable[[], tuple[int, float]]] = {
+            **{name: partial(sweeps.turn, name) for name in sweeps.steps()},
+            firing.DUTY: firing.Clockwork().step,
+            operation_work.DUTY: operation_work.OperationWork().step,
+            # Alarms tell also of a tick that hangs.
+            WATCH: lambda: (self._watch(), timing.LEADERSHIP_LOOK_SECONDS),
+            telling.DUTY: telling.Mailer().step,
+        }
+        self._threads = {
+            name: DutyThread(name, step, lambda: self.leads, self._attempt) for name, step in self.steps.items()
+        }
 
     def run(self, stop: threading.Event) -> None:
         """Tick until ``stop`` is set. What deletes, fires schedules, or waits for a moment is beside it, in threads."""
-        steps: dict[str, Callable[[], tuple[int, float]]] = {
-            **{name: partial(self._sweeps.turn, name) for name in self._sweeps.steps()},
-            firing.DUTY: self._clockwork.step,
-            operation_work.DUTY: self._operations.step,
-            # Alarms tell also of a tick that hangs.
-            WATCH: lambda: (self._watch(), timing.LEADERSHIP_LOOK_SECONDS),
-        }
-        self._threads = (
-            *(DutyThread(name, step, lambda: self.leads, self._attempt) for name, step in steps.items()),
+        threads = (
+            *self._threads.values(),
             DutyThread(
                 dispatcher.DUTY,
                 dispatcher.FlowClock().step,
                 lambda: self.leads and not self._tickets.is_foreign,
                 self._attempt,
             ),
-            self._mails,
             DutyThread(WATCH_DUTY, self._duty_watch.step, lambda: True, self._attempt),
         )
-        for thread in self._threads:
+        for thread in threads:
             thread.start()
         while not stop.is_set():
             started = time.monotonic()
@@ -339,10 +338,10 @@ class Scheduler:
             pause = float(jobs_settings.SCHEDULER_INTERVAL) - (time.monotonic() - started)
             stop.wait(max(0.05, pause))
         self.leads = False
-        for thread in self._threads:
+        for thread in threads:
             thread.stop()
         until = time.monotonic() + timing.SCHEDULER_JOIN_SECONDS
-        for thread in self._threads:
+        for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
         self.resign()
 
@@ -412,14 +411,7 @@ class Scheduler:
             "forget_activity": lambda: self._forget(forget_activity),
             "forget_workers": lambda: self._forget(forget_workers),
             "forget_socket_tickets": lambda: self._forget(forget_expired_tickets),
-            **({} if self._threads else self._threaded_duties()),
         }
-
-    def _threaded_duties(self) -> dict[str, Callable[[], int]]:
-        """Return what has threads of its own while this runs in a loop."""
-        fire, operate = self._clockwork.fire, self._operations.work_off
-        mail = {WATCH: self._watch, telling.DUTY: self._mailer.send}
-        return {firing.DUTY: fire, operation_work.DUTY: operate, **mail, **self._sweeps.steps()}
 
     def _dispatch(self) -> int:
         """Dispatch, unless the duty before this one found that the broker is another installation's."""
@@ -429,7 +421,7 @@ class Scheduler:
         """Evaluate the rules of alarms, and have what that brings told by mail at once."""
         count = self._alarms.in_tick()
         if count:
-            self._mails.wake()
+            self._threads[telling.DUTY].wake()
         return count
 
     def _rescue(self) -> int:

@@ -239,8 +239,6 @@ OPERATION_COUNT_FRESH_SECONDS: Final = 1.0
 OPERATION_CATCH_UP_SECONDS: Final = 5.0
 #: A job whose row is in use is tried again for so long.
 OPERATION_HELD_ROW_SECONDS: Final = 10.0
-#: A tick of a scheduler without threads works on operations for so long.
-OPERATION_TICK_SECONDS: Final = 0.5
 #: Retention rests for so long between two passes.
 RETENTION_PAUSE_SECONDS: Final = 60.0
 #: A job that the database refused to delete is tried again after this.

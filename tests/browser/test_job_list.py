@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from django_jobs.models import Operation, Organization
 from tests.browser.conftest import Visit
-from tests.support import verbs
+from tests.support import ticks, verbs
 from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
 from tests.support.factories import make_job_type, make_user
 from tests.support.job_copies import copies_by_sql
@@ -81,5 +81,5 @@ def test_a_typed_rate_tells_how_long_it_takes_and_the_list_follows_what_is_under
     told = page.get_by_role("region", name="Operations under way")
     expect(told).to_contain_text("Under way:")
     Operation.objects.update(per_minute=None)
-    wait_until(lambda: not verbs.work_off_operations(), 60, "the end of the operation")
+    wait_until(lambda: not ticks.work_off(verbs.OperationWork().step), 60, "the end of the operation")
     expect(told).to_contain_text("No operation is under way any more.")

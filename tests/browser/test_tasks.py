@@ -14,7 +14,7 @@ from django_jobs.models import Alert, Job, JobType, Operation, Organization
 from django_jobs.statuses import WITH_ERRORS, Status
 from tests.browser.clicks import Clicks
 from tests.browser.conftest import Visit
-from tests.support import verbs
+from tests.support import ticks, verbs
 from tests.support.brokers import MemoryBroker, job_in
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.job_copies import copies_by_sql
@@ -43,7 +43,11 @@ def count(status: str) -> int:
 
 def work_off() -> None:
     """Work off the operations as a scheduler does, until none is open."""
-    wait_until(lambda: verbs.work_off_operations() == 0 and not _is_any_open(), LONG, "the end of the operations")
+    wait_until(
+        lambda: ticks.work_off(verbs.OperationWork().step) == 0 and not _is_any_open(),
+        LONG,
+        "the end of the operations",
+    )
 
 
 def _is_any_open() -> bool:

@@ -196,7 +196,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "operation_counted_rows": ("django_jobs.engine.control.operation_work", "COUNTED"),
     "operation_held_seconds": ("django_jobs.engine.timing", "OPERATION_HELD_ROW_SECONDS"),
     "operation_rest_factor": ("django_jobs.engine.control.operation_work", "COUNT_REST_FACTOR"),
-    "operation_seconds": ("django_jobs.engine.timing", "OPERATION_TICK_SECONDS"),
     "operation_stretch_rows": ("django_jobs.engine.control.operation_work", "STRETCH"),
     "operation_turn_jobs": ("django_jobs.engine.control.operation_work", "BATCH"),
     "retention_batch_jobs": ("django_jobs.engine.control.retention", "BATCH"),
@@ -378,7 +377,6 @@ PATIENT: Final[dict[str, Any]] = {
     "follow_up_commit_seconds": math.inf,
     "follow_up_tick_seconds": math.inf,
     "lane_keys_seconds": 60.0,
-    "operation_seconds": 60.0,
     "rollup_seconds": 60.0,
     "sweep_step_seconds": 60.0,
     # Whoever submits queues the job, too. A collection of all that a long run of tests has left takes long.

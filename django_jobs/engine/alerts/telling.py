@@ -327,17 +327,6 @@ class Mailer:
         self._failures = 0
         self._not_before = 0.0
 
-    def send(self) -> int:
-        """Send all that may go now, and return how many mails went. For a scheduler that does its duties in turn."""
-        count = 0
-        while True:
-            done, rest = self.step()
-            count += done
-            if not done and self._sending is None:
-                return count
-            if not done:
-                time.sleep(min(rest, timing.MAIL_POLL_SECONDS))
-
     def step(self) -> tuple[int, float]:
         """Begin, or look after, one mail. Return how many have gone, and for how many seconds to rest."""
         if self._sending is None and not self._begin():

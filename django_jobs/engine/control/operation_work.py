@@ -21,7 +21,6 @@ from django.db.models import Count, F, Q, QuerySet
 from django_jobs.engine import timing
 from django_jobs.engine.control.acts import JOB_ACTS, ActRights, Performed, Refusal, members, order_of, perform
 from django_jobs.engine.control.operations import State, is_by_system
-from django_jobs.engine.deadlines import add_up
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads
@@ -414,10 +413,6 @@ class OperationWork:
         self._counts = OutcomeCounts()
         self._is_uncounted = False
 
-    def work_off(self) -> int:
-        """Work for OPERATION_TICK_SECONDS at most; return how many jobs changed."""
-        return add_up(timing.OPERATION_TICK_SECONDS, iter(self.do_round, 0))
-
     def step(self) -> tuple[int, float]:
         """Do one round; return how many jobs changed, and for how many seconds to rest."""
         started = time.monotonic()
@@ -489,8 +484,3 @@ class OperationWork:
 def _ends_round(error: Exception) -> bool:
     """Return whether the line to the database is lost: no other operation could go on with it."""
     return database.is_lost_connection(error) and not database.was_too_slow(error)
-
-
-def work_off() -> int:
-    """Work as a scheduler that has just started, for OPERATION_TICK_SECONDS; return how many jobs changed."""
-    return OperationWork().work_off()

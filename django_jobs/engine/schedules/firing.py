@@ -511,10 +511,6 @@ class Clockwork:
         self._next_upkeep = 0.0
         self._rests_until: dict[int, float] = {}
 
-    def fire(self) -> int:
-        """Fire what is due, each schedule once, and return how many did. At rest this is one statement."""
-        return self.step()[0]
-
     def seconds_until_due(self) -> float:
         """Return in how many seconds a schedule is due that does not rest, at most CLOCKWORK_LOOK_SECONDS."""
         at_rest = resting(self._rests_until)

@@ -14,8 +14,9 @@ from django_jobs.statuses import AWAITING_RETRY, UNFINISHED, Status
 from tests.support import verbs
 from tests.support.attempts import FreeRunner
 from tests.support.own_redis import forget_the_broker
+from tests.support.ticks import WholeScheduler
 from tests.support.tuning import forget_everything
-from tests.support.verbs import Consumer, Scheduler
+from tests.support.verbs import Consumer
 from tests.support.waiting import wait_until
 
 WORKER: Final = "the-next-worker"
@@ -37,7 +38,7 @@ NEEDED: Final = (
 )
 
 
-class PatientScheduler(Scheduler):
+class PatientScheduler(WholeScheduler):
     """A scheduler that has been at work for longer than a lease lasts, with all of its duties or only with some."""
 
     def __init__(self, name: str, only: Collection[str] = ()) -> None:

@@ -14,7 +14,7 @@ from lab.faults.model.commands import Command, Seen
 from lab.faults.model.engine import KINDS, Engine
 from lab.faults.model.job import ModelJob, Refused
 from lab.faults.model.table import Table
-from tests.support import verbs
+from tests.support import ticks, verbs
 from tests.support.verbs import JobFilter, OperationRequest
 
 #: Before all moments of the model.
@@ -166,5 +166,5 @@ class Replay(Command):
         user, _ = User.objects.get_or_create(username="root", is_superuser=True)
         filters = JobFilter(status=("Dead Letter",), job_type=(self.kind,), error_fingerprint=self.fingerprint)
         verbs.start_operation(OperationRequest(action="retry", filters=filters), user=user)
-        verbs.work_off_operations()
+        ticks.work_off(verbs.OperationWork().step)
         assert not Operation.objects.filter(state=Operation.State.RUNNING).exists()

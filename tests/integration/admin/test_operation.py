@@ -22,7 +22,8 @@ from tests.support.brokers import start as run
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.failures import die, group, order
 from tests.support.operations import start, work_off
-from tests.support.verbs import JobFilter, Scheduler
+from tests.support.ticks import WholeScheduler
+from tests.support.verbs import JobFilter
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -49,7 +50,7 @@ def test_a_click_starts_an_operation_that_the_scheduler_works_off(
 ) -> None:
     jobs = [die(kind, mine) for _ in range(2)]
     response = order(root, jobs[0])
-    Scheduler("one").tick()
+    WholeScheduler("one").tick()
     assert response.context["total_text"] == "2"
     assert Status.DEAD_LETTER not in [reread(job).status for job in jobs]
 
@@ -57,7 +58,7 @@ def test_a_click_starts_an_operation_that_the_scheduler_works_off(
 def test_it_is_remembered_who_started_it(root: Client, kind: JobType, mine: Organization) -> None:
     job = die(kind, mine)
     order(root, job, per_minute=6)
-    Scheduler("one").tick()
+    WholeScheduler("one").tick()
     ((user, told),) = remembered(Operation.objects.get())
     assert user == "root"
     assert [part in told for part in ("retry", "Dead Letter", "mails", "6")] == [True] * 4
@@ -67,7 +68,7 @@ def test_it_is_remembered_who_started_it(root: Client, kind: JobType, mine: Orga
 def test_a_group_can_be_deleted(root: Client, kind: JobType, mine: Organization) -> None:
     job = die(kind, mine)
     order(root, job, verb="delete")
-    Scheduler("one").tick()
+    WholeScheduler("one").tick()
     assert not Job.objects.filter(pk=job.pk).exists()
 
 
@@ -108,7 +109,7 @@ def test_an_operation_without_scheduler_says_that_it_waits(root: Client, kind: J
 
 
 def test_only_one_that_goes_on_says_how_long_it_will_take(root: Client, kind: JobType, mine: Organization) -> None:
-    Scheduler("leader-1").tick()
+    WholeScheduler("leader-1").tick()
     order(root, die(kind, mine), per_minute=60)
     operation = Operation.objects.get()
     response = root.get(url("operation", "change", operation.pk))
@@ -133,7 +134,7 @@ def test_an_organization_admin_acts_on_the_own_jobs_alone(
 ) -> None:
     own, foreign = die(kind, mine), die(kind, theirs)
     order(boss, own)
-    Scheduler("one").tick()
+    WholeScheduler("one").tick()
     assert reread(own).status != Status.DEAD_LETTER
     assert reread(foreign).status == Status.DEAD_LETTER
 
@@ -277,7 +278,7 @@ def test_the_outcome_leads_to_the_jobs(root: Client, kind: JobType, mine: Organi
 
 def test_what_is_read_out_says_how_far_it_is_and_why_it_holds(root: Client, kind: JobType, mine: Organization) -> None:
     order(root, die(kind, mine))
-    Scheduler("one").tick()
+    WholeScheduler("one").tick()
     Operation.objects.update(total=57_000, changed=2956, outcome={"Dead Letter": 3}, state="running")
     pk = Operation.objects.get().pk
     page = url("operation", "change", pk)

@@ -16,7 +16,8 @@ from tests.support.brokers import end, reread, returned, start
 from tests.support.commands import reason_of
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import dead, finish
-from tests.support.verbs import GIVEN_TERMS, JobsReplay, Refused, Scheduler, exit_codes
+from tests.support.ticks import WholeScheduler
+from tests.support.verbs import GIVEN_TERMS, JobsReplay, Refused, exit_codes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -149,7 +150,7 @@ def test_it_waits_until_all_have_ended(mails: JobType, monkeypatch: pytest.Monke
 
     def pass_time(_seconds: float) -> None:
         Operation.objects.update(counted_at=None)
-        Scheduler("one").tick()
+        WholeScheduler("one").tick()
         if reread(job).status in {Status.PENDING, Status.QUEUED}:
             end(returned(start(reread(job))))
 

@@ -187,7 +187,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.operations import OperationRequest
     from django_jobs.engine.control.acts import ActRights
     from django_jobs.engine.control.operations import describe_operations
-    from django_jobs.engine.control.operation_work import work_off as work_off_operations
     from django_jobs.engine.control.operation_work import OperationWork
     from django_jobs.engine.control.operations import estimate as estimate_operation
     from django_jobs.engine.control.operations import forget_old as forget_old_operations

@@ -22,7 +22,7 @@ from lab.faults.crash_points.world import (
     status,
     submitted,
 )
-from tests.support import verbs
+from tests.support import ticks, verbs
 from tests.support.brokers import end, raised, start
 from tests.support.tuning import set_for_good
 from tests.support.verbs import JobFilter, OperationRequest, Outcome
@@ -130,7 +130,7 @@ def operation(action: str) -> Callable[[], Given]:
 
 
 def work_off(given: Given) -> int:
-    return verbs.work_off_operations()
+    return ticks.work_off(verbs.OperationWork().step)
 
 
 def acted_once(given: Given, ending: Ending) -> Iterator[str]:

@@ -14,8 +14,9 @@ from django_jobs.models import Alert, EngineLease, JobType, Organization, Schedu
 from tests.support import verbs
 from tests.support.alerts import evaluate, let_fail, let_pass, make_alert, only
 from tests.support.schedules import make_schedule
+from tests.support.ticks import WholeScheduler
 from tests.support.tuning import Tuning
-from tests.support.verbs import ALERT_CLEAR_SECONDS, AlertEvaluator, Finding, Scheduler
+from tests.support.verbs import ALERT_CLEAR_SECONDS, AlertEvaluator, Finding
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -161,7 +162,7 @@ def test_an_alarm_that_is_over_is_deleted_a_day_later() -> None:
 
 
 def test_the_scheduler_evaluates_the_rules(faulty: Schedule) -> None:
-    scheduler = Scheduler("one")
+    scheduler = WholeScheduler("one")
     assert scheduler.tick()["watch"] == 1
     assert "watch" not in scheduler.tick()
 

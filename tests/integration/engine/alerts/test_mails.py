@@ -20,8 +20,9 @@ from django_jobs.models import Alert, Organization
 from tests.support import verbs
 from tests.support.alerts import make_alert
 from tests.support.clocks import Clock
+from tests.support.ticks import WholeScheduler, work_off
 from tests.support.tuning import Tuning
-from tests.support.verbs import MAILS_OF_A_WINDOW, AlertMailer, Entry, Interpose, Scheduler
+from tests.support.verbs import MAILS_OF_A_WINDOW, AlertMailer, Entry, Interpose
 from tests.support.waiting import wait_until
 
 ADMIN = "ops@shop.example"
@@ -54,7 +55,7 @@ def let_pass(span: dt.timedelta) -> None:
 def sent() -> list[str]:
     """The subjects of the mails that go now."""
     before = len(mail.outbox)
-    AlertMailer().send()
+    work_off(AlertMailer().step)
     return [str(message.subject) for message in mail.outbox[before:]]
 
 
@@ -223,13 +224,13 @@ def test_a_mail_server_that_refuses_loses_no_alarm(
     tuning.set(mail_first_pause_seconds=0.0)
     alert = failing()
     mailer = AlertMailer()
-    wait_until(lambda: mailer.send() == 1, 10, "the third try")
+    wait_until(lambda: mailer.step()[0] == 1, 10, "the third try")
     assert [f"[Shop] {subject}" for subject in taken] == [subject_of(alert)]
     assert [record.levelname for record in caplog.records if "event=alert_mail_failed" in record.message] == [
         "WARNING",
         "INFO",
     ]
-    assert mailer.send() == 0
+    assert work_off(mailer.step) == 0
 
 
 def test_a_mail_server_that_hangs_holds_nobody_up_and_is_given_up(
@@ -337,12 +338,12 @@ def test_what_fails_after_it_was_given_up_makes_the_pause_no_shorter(interpose: 
 
 def test_a_scheduler_that_leads_sends_them() -> None:
     failing()
-    assert Scheduler("one").tick()["mail_alerts"] == 1
+    assert WholeScheduler("one").tick()["mail_alerts"] == 1
     assert len(mail.outbox) == 1
 
 
 def test_a_scheduler_that_stands_by_sends_none() -> None:
-    Scheduler("one").lead()
+    WholeScheduler("one").lead()
     failing()
-    Scheduler("two").tick()
+    WholeScheduler("two").tick()
     assert mail.outbox == []

@@ -16,7 +16,8 @@ from tests.support.api import client_of, url_of
 from tests.support.factories import make_job_type, make_organization, make_system_admin
 from tests.support.operations import begin, dead, finish
 from tests.support.outputs import finished_with_file
-from tests.support.verbs import FileSweep, Interpose, Pruner, Scheduler
+from tests.support.ticks import WholeScheduler
+from tests.support.verbs import FileSweep, Interpose, Pruner
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -61,7 +62,7 @@ def by_admin(job: Job) -> None:
 
 def by_retention(job: Job) -> None:
     Pruner(days=0).prune(1e9)
-    Scheduler("one").tick()
+    WholeScheduler("one").tick()
 
 
 DOORS = pytest.mark.parametrize("delete", [by_rest, by_admin, by_retention])
@@ -91,7 +92,7 @@ def test_a_deletion_that_is_rolled_back_removes_no_file(job: Job) -> None:
     with transaction.atomic():
         assert verbs.delete_jobs([job.pk]) == 1
         transaction.set_rollback(True)
-    Scheduler("one").tick()
+    WholeScheduler("one").tick()
     assert (is_there(job), has_file(job)) == (True, True)
 
 
@@ -102,7 +103,7 @@ def test_files_of_a_process_that_died_after_the_commit_go_later(
     verbs.delete_jobs([job.pk])
     monkeypatch.undo()
     assert (is_there(job), has_file(job)) == (False, True)
-    Scheduler("one").tick()
+    WholeScheduler("one").tick()
     assert (has_file(job), FileDeletion.objects.exists()) == (False, False)
 
 

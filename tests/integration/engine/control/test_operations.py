@@ -21,6 +21,7 @@ from tests.support.operations import begin, dead, finish, later, work_off
 from tests.support.operations import start as start_on
 from tests.support.refusals import refused
 from tests.support.statements import statements_of
+from tests.support.ticks import WholeScheduler
 from tests.support.tuning import Tuning
 from tests.support.verbs import ActRights, Interpose, JobFilter, Scheduler
 
@@ -128,7 +129,7 @@ def test_a_turn_takes_a_bounded_batch_in_as_many_statements_whatever_its_size(
 def test_the_scheduler_works_it_off(kind: JobType, system_admin: User) -> None:
     (job,) = dead(kind, 1)
     begin(job, system_admin)
-    assert Scheduler("one").tick()["operate"] == 1
+    assert WholeScheduler("one").tick()["operate"] == 1
 
 
 def test_a_paused_one_waits_until_it_is_resumed(kind: JobType, system_admin: User) -> None:

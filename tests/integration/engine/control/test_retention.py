@@ -15,8 +15,9 @@ from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization
+from tests.support.ticks import WholeScheduler
 from tests.support.tuning import Tuning
-from tests.support.verbs import FileSweep, Interpose, Pruner, Scheduler
+from tests.support.verbs import FileSweep, Interpose, Pruner
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -194,7 +195,7 @@ def test_a_tick_goes_on_while_there_is_work_and_time(tuning: Tuning) -> None:
     tuning.set(sweep_step_seconds=60.0, retention_batch_jobs=2)
     for _ in range(5):
         aged(job_in("Completed"), 31)
-    assert Scheduler("one").tick()["prune"] == 5
+    assert WholeScheduler("one").tick()["prune"] == 5
 
 
 def test_the_files_of_a_parent_that_is_still_needed_stay() -> None:

@@ -16,8 +16,9 @@ from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.job_copies import copies
 from tests.support.statements import before_statement, statements_of
+from tests.support.ticks import WholeScheduler
 from tests.support.tuning import Tuning
-from tests.support.verbs import Pruner, Scheduler
+from tests.support.verbs import Pruner
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -193,4 +194,4 @@ def test_it_rests_the_less_the_further_a_type_is_behind(
 def test_the_scheduler_does_it(short: JobType, organization: Organization, tuning: Tuning) -> None:
     tuning.set(sweep_step_seconds=60.0)
     ended(short, organization, 8)
-    assert Scheduler("one").tick()["prune"] == 1
+    assert WholeScheduler("one").tick()["prune"] == 1

@@ -12,8 +12,8 @@ from django_jobs.statuses import Status
 from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.schedules import HOUR, MINUTE, NOON, make_schedule
+from tests.support.ticks import WholeScheduler
 from tests.support.tuning import Tuning
-from tests.support.verbs import Scheduler
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -250,4 +250,4 @@ def test_nobody_fires_what_they_do_not_manage(organization: Organization) -> Non
 
 def test_a_tick_of_a_scheduler_without_threads_fires(organization: Organization) -> None:
     make_schedule(None, organization)
-    assert Scheduler("s").tick()["fire_schedules"] == 1
+    assert WholeScheduler("s").tick()["fire_schedules"] == 1
