@@ -10,11 +10,12 @@ from django_jobs.checks.rows import Facts, Row, failure_of, of_tables
 from django_jobs.checks.settings import is_list, is_positive
 from django_jobs.conf import jobs_settings, primary_alias
 from django_jobs.engine.execution.handler_logs import DEFAULTS, read_limits
-from django_jobs.engine.job_types import declared_types, types
-from django_jobs.engine.schedules import declared_schedules
+from django_jobs.engine.job_types import types
 
 if TYPE_CHECKING:
     from django_jobs.engine.job_types.types import Declaration
+
+# A worker's child loads this module and runs no check: it is not to load what these import.
 
 
 def _of_declarations(problems: Callable[[Declaration], Iterable[str]]) -> list[Facts]:
@@ -27,12 +28,26 @@ def _of_declarations(problems: Callable[[Declaration], Iterable[str]]) -> list[F
     ]
 
 
+def _problems(declared: Declaration) -> Iterable[str]:
+    from django_jobs.engine.job_types import declared_types
+
+    return declared_types.declaration_problems(declared)
+
+
+def _doubts(declared: Declaration) -> Iterable[str]:
+    from django_jobs.engine.job_types import declared_types
+
+    return declared_types.declaration_doubts(declared.fields)
+
+
 def _declared_twice() -> Iterator[Facts]:
     for name, places in types.duplicate_declarations().items():
         yield {"type": name, "places": " and by ".join(places)}
 
 
 def _wrong_schedules() -> Iterator[Facts]:
+    from django_jobs.engine.schedules import declared_schedules
+
     # Else another row says why it cannot be told how large their parameters may be.
     if is_positive(jobs_settings.MAX_PARAMETERS_BYTES):
         for item in declared_schedules.declared_schedules():
@@ -41,6 +56,8 @@ def _wrong_schedules() -> Iterator[Facts]:
 
 
 def _taken_schedule_names() -> list[Facts]:
+    from django_jobs.engine.schedules import declared_schedules
+
     if not is_positive(jobs_settings.MAX_PARAMETERS_BYTES):
         return []
     return [{"text": text} for text in declared_schedules.taken_names(using=primary_alias())]
@@ -71,13 +88,13 @@ ROWS: Final = (
         "E007",
         "@job_handler(%(type)r) of %(place)s: %(text)s",
         "A handler is a function of a module's top level; its keywords are the fields of a Job Type.",
-        lambda: _of_declarations(declared_types.declaration_problems),
+        lambda: _of_declarations(_problems),
     ),
     Row(  # only a warning: other types' jobs go on
         "W026",
         "@job_handler(%(type)r) of %(place)s: %(text)s",
         "Add the pool to DJANGO_JOBS['POOLS'] and start workers for it, or let the declaration name another.",
-        lambda: _of_declarations(lambda each: declared_types.declaration_doubts(each.fields)),
+        lambda: _of_declarations(_doubts),
     ),
     Row(
         "E022",

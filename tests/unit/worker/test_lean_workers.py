@@ -21,7 +21,6 @@ UNNEEDED: Final = (
     "django_jobs.engine.insight.inspection",
     "django_jobs.engine.insight.status",
     "django_jobs.engine.job_types.declared_types",
-    "django_jobs.engine.job_types.declared_types",
     "django_jobs.engine.schedules",
     "django_jobs.realtime",
     "drf_spectacular",
