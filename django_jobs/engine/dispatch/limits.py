@@ -109,14 +109,6 @@ RELAPSE_FAILURES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerLimits:
-    """What a job type says of its breaker: how many failures open it, and the seconds between two tries."""
-
-    failures: int
-    pause: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FailedAttempt:
     """How an attempt of an organization failed, and when it began."""
 
@@ -151,7 +143,7 @@ def reset_breaker(row: Breaker) -> None:
     row.failures, row.fingerprint, row.error_message, row.organization_id = 0, "", "", None
 
 
-def count_failure(row: Breaker, failure: FailedAttempt, limits: BreakerLimits, now: dt.datetime) -> bool:
+def count_failure(row: Breaker, failure: FailedAttempt, now: dt.datetime) -> bool:
     """Count an attempt that failed. Return whether it costs its job a retry.
 
     It costs none while the breaker is open. Nor does it while it recovers, if the error is the one that opened it, or
@@ -159,13 +151,14 @@ def count_failure(row: Breaker, failure: FailedAttempt, limits: BreakerLimits, n
     attempt of another costs a retry. As many of those in a row with one error as open a breaker make it hold all.
     """
     state, is_same = breaker_state(row, now), row.fingerprint == failure.fingerprint
+    enough = row.job_type.breaker_failures
     if state != BreakerState.CLOSED and not holds_jobs(row, failure.organization_pk):
         row.others_failures = row.others_failures + 1 if row.others_fingerprint == failure.fingerprint else 1
         row.others_fingerprint = failure.fingerprint
-        if row.others_failures >= limits.failures:
+        if row.others_failures >= enough:
             row.failures, row.organization_id = row.others_failures, None
             row.fingerprint, row.error_message = failure.fingerprint, failure.text
-            _open(row, limits, now)
+            _open(row, now)
         return True
     if state == BreakerState.RECOVERING and _began_by(failure.began, row.recovering_since):
         return False
@@ -179,16 +172,16 @@ def count_failure(row: Breaker, failure: FailedAttempt, limits: BreakerLimits, n
         row.relapse_organization_id = whose
     row.failures = row.failures + 1 if is_same or state != BreakerState.CLOSED else 1
     row.fingerprint, row.error_message = failure.fingerprint, failure.text
-    most = min(limits.failures, RELAPSE_FAILURES) if state == BreakerState.RECOVERING else limits.failures
+    most = min(enough, RELAPSE_FAILURES) if state == BreakerState.RECOVERING else enough
     if state != BreakerState.OPEN and row.failures >= most:
         row.organization_id = whose
-        _open(row, limits, now)
+        _open(row, now)
     return state == BreakerState.CLOSED or (state == BreakerState.RECOVERING and not is_same)
 
 
-def _open(row: Breaker, limits: BreakerLimits, now: dt.datetime) -> None:
+def _open(row: Breaker, now: dt.datetime) -> None:
     row.state, row.opened_at, row.tries_since, row.recovering_since = BreakerState.OPEN, now, None, None
-    row.next_try_at, row.others_failures = now + dt.timedelta(seconds=limits.pause), 0
+    row.next_try_at, row.others_failures = now + dt.timedelta(seconds=row.job_type.breaker_pause), 0
 
 
 def count_completion(row: Breaker, organization_pk: Any, began: dt.datetime | None, now: dt.datetime) -> None:

@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from django_jobs.engine import timing
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.dispatch.limits import BreakerLimits, FailedAttempt, count_completion, count_failure, holds_jobs
+from django_jobs.engine.dispatch.limits import FailedAttempt, count_completion, count_failure, holds_jobs
 from django_jobs.engine.execution import retry_policy
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
@@ -163,20 +163,22 @@ def count_ends(
     """
     counts = {job.job_type_id for job, item in zip(jobs, moves, strict=True) if item.to_status in failing}
     asks = {job.job_type_id for job, item in zip(jobs, moves, strict=True) if item.to_status == Status.QUEUED}
-    limits = _limits((counts | asks) & set(types))
-    if not limits:
+    kinds = JobType.primary.filter(breaker_failures__gt=0).in_bulk((counts | asks) & set(types))
+    if not kinds:
         return list(moves)
-    _make_missing(counts & limits.keys())
-    rows, now = _locked(limits.keys()), database.now()
+    _make_missing(counts & kinds.keys())
+    rows, now = _locked(kinds.keys()), database.now()
+    for row in rows.values():
+        row.job_type = kinds[row.pk]
     made = []
     for job, item in zip(jobs, moves, strict=True):
         counted = rows.get(job.job_type_id) if item.to_status in failing else None
-        made.append(item if counted is None else _count(job, item, counted, limits[counted.pk], now))
+        made.append(item if counted is None else _count(job, item, counted, now))
     Breaker.primary.bulk_update([row for row in rows.values() if row.pk in counts], WRITTEN)
     return [_unless_held(job, item, rows.get(job.job_type_id)) for job, item in zip(jobs, made, strict=True)]
 
 
-def _count(job: Job, item: Move, row: Breaker, limits: BreakerLimits, now: dt.datetime) -> Move:
+def _count(job: Job, item: Move, row: Breaker, now: dt.datetime) -> Move:
     """Count a failed attempt; return its move."""
     was_open, held = row.state == BreakerState.OPEN, row.organization_id
     is_try = was_open and holds_jobs(row, job.organization_id) and _is_since(job.started_at, row.tries_since)
@@ -187,13 +189,13 @@ def _count(job: Job, item: Move, row: Breaker, limits: BreakerLimits, now: dt.da
         text=item.values["error_message"],
         began=job.started_at,
     )
-    is_charged = count_failure(row, failure, limits, now)
+    is_charged = count_failure(row, failure, now)
     if row.state == BreakerState.OPEN and not (was_open and row.organization_id == held):
-        _tell_opening(row, limits)
+        _tell_opening(row)
     if is_charged:
         return item
     # Ready at once, a job with a head start would stand before those that it is to let go first.
-    return spare_attempt(job, item, now, limits.pause if is_try or job.head_start > 0 else 0)
+    return spare_attempt(job, item, now, row.job_type.breaker_pause if is_try or job.head_start > 0 else 0)
 
 
 def _unless_held(job: Job, item: Move, row: Breaker | None) -> Move:
@@ -204,15 +206,6 @@ def _unless_held(job: Job, item: Move, row: Breaker | None) -> Move:
         return item
     message = say(f"%(text)s. {NOT_STARTED}.", code=NOT_STARTED.code, text=item.message)
     return replace(for_dispatch(item), message=message)
-
-
-def _limits(types: Collection[str]) -> dict[str, BreakerLimits]:
-    """Return what these types say of their breakers; without those that have none."""
-    if not types:
-        return {}
-    rows = JobType.primary.filter(pk__in=types, breaker_failures__gt=0)
-    found = rows.values_list("pk", "breaker_failures", "breaker_pause")
-    return {pk: BreakerLimits(failures=failures, pause=pause) for pk, failures, pause in found}
 
 
 def _make_missing(types: Collection[str]) -> None:
@@ -229,9 +222,9 @@ def _locked(pks: Collection[str]) -> dict[str, Breaker]:
     return {row.pk: row for row in database.locked(Breaker.primary.filter(pk__in=pks))}
 
 
-def _tell_opening(row: Breaker, limits: BreakerLimits) -> None:
+def _tell_opening(row: Breaker) -> None:
     whose = "all" if row.organization_id is None else row.organization_id
-    values = (row.pk, row.failures, limits.pause, whose, row.fingerprint, row.error_message[:200])
+    values = (row.pk, row.failures, row.job_type.breaker_pause, whose, row.fingerprint, row.error_message[:200])
     text = "event=breaker_opened job_type=%s failures=%s pause=%s organization_key=%s fingerprint=%s error=%r"
     database.on_commit(lambda: logger.warning(text, *values))
 

@@ -19,13 +19,11 @@ from django_jobs.engine.dispatch.limits import (
     reset_breaker,
     seconds_to_change,
 )
-from django_jobs.engine.dispatch.limits import BreakerLimits as Limits
 from django_jobs.engine.dispatch.limits import FailedAttempt as Failure
-from django_jobs.models import Breaker
+from django_jobs.models import Breaker, JobType
 from django_jobs.statuses import BreakerState
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-LIMITS = Limits(failures=3, pause=60)
 ERROR, OTHER = "same", "other"
 
 
@@ -38,7 +36,6 @@ def fail(
     *errors: str,
     seconds: float = 0.0,
     began: float | None = None,
-    limits: Limits = LIMITS,
     of: Sequence[int] = (1, 2),
 ) -> bool:
     """Count failed attempts, of these organizations in turn; return whether the last one costs a retry."""
@@ -47,15 +44,19 @@ def fail(
         Failure(organization_pk=next(whose), fingerprint=error, text=f"text of {error}", began=began_at)
         for error in errors
     ]
-    return [count_failure(row, failure, limits, at(seconds)) for failure in failures][-1]
+    return [count_failure(row, failure, at(seconds)) for failure in failures][-1]
 
 
 def complete(row: Breaker, began: dt.datetime | None, now: dt.datetime, of: int = 1) -> None:
     count_completion(row, of, began, now)
 
 
+def closed() -> Breaker:
+    return Breaker(job_type=JobType(type_name="call", breaker_failures=3, breaker_pause=60))
+
+
 def opened() -> Breaker:
-    row = Breaker(job_type_id="call")
+    row = closed()
     fail(row, ERROR, ERROR, ERROR)
     return row
 
@@ -67,7 +68,7 @@ def recovering(since: float = 60.0) -> Breaker:
 
 
 def test_equal_failures_in_a_row_open_it_and_have_cost_their_retries() -> None:
-    row = Breaker(job_type_id="call")
+    row = closed()
     assert fail(row, ERROR, ERROR)
     assert (row.state, row.failures) == (BreakerState.CLOSED, 2)
     assert fail(row, ERROR)
@@ -76,13 +77,13 @@ def test_equal_failures_in_a_row_open_it_and_have_cost_their_retries() -> None:
 
 
 def test_another_error_counts_anew() -> None:
-    row = Breaker(job_type_id="call")
+    row = closed()
     fail(row, ERROR, ERROR, OTHER, ERROR, ERROR)
     assert (row.state, row.failures) == (BreakerState.CLOSED, 2)
 
 
 def test_a_completed_attempt_counts_anew() -> None:
-    row = Breaker(job_type_id="call")
+    row = closed()
     fail(row, ERROR, ERROR)
     complete(row, START, START)
     fail(row, ERROR, ERROR)
@@ -139,8 +140,9 @@ def test_failures_in_a_row_open_a_recovering_one_again_and_cost_nothing() -> Non
 
 
 def test_a_few_open_a_recovering_one_of_a_patient_type() -> None:
-    limits, row = Limits(failures=100, pause=60), recovering(60)
-    fail(row, *[ERROR] * RELAPSE_FAILURES, seconds=61, limits=limits)
+    row = recovering(60)
+    row.job_type.breaker_failures = 100
+    fail(row, *[ERROR] * RELAPSE_FAILURES, seconds=61)
     assert row.state == BreakerState.OPEN
 
 
@@ -178,7 +180,7 @@ def test_who_resets_it_has_it_count_anew() -> None:
 
 
 def test_it_opens_for_one_organization_if_all_failures_that_it_counted_are_its_own() -> None:
-    row = Breaker(job_type_id="call")
+    row = closed()
     fail(row, ERROR, ERROR, ERROR, of=[7])
     assert (row.state, row.organization_id) == (BreakerState.OPEN, 7)
     assert [holds_jobs(row, pk) for pk in (7, 8)] == [True, False]
@@ -186,14 +188,14 @@ def test_it_opens_for_one_organization_if_all_failures_that_it_counted_are_its_o
 
 @pytest.mark.parametrize("of", [(7, 8), (8, 7, 7), (7, 7, 8)])
 def test_it_opens_for_all_if_two_organizations_have_them(of: Sequence[int]) -> None:
-    row = Breaker(job_type_id="call")
+    row = closed()
     fail(row, ERROR, ERROR, ERROR, of=of)
     assert (row.state, row.organization_id) == (BreakerState.OPEN, None)
     assert holds_jobs(row, 9)
 
 
 def test_whose_failures_were_counted_before_another_error_or_a_completed_attempt_does_not_matter() -> None:
-    row = Breaker(job_type_id="call")
+    row = closed()
     fail(row, OTHER, OTHER, of=[7, 8])
     fail(row, ERROR, ERROR, of=[7, 9])
     complete(row, START, START, of=9)
@@ -202,7 +204,7 @@ def test_whose_failures_were_counted_before_another_error_or_a_completed_attempt
 
 
 def opened_for(pk: int) -> Breaker:
-    row = Breaker(job_type_id="call")
+    row = closed()
     fail(row, ERROR, ERROR, ERROR, of=[pk])
     return row
 
