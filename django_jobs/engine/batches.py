@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -30,6 +30,7 @@ from django_jobs.engine.organizations import recent_ids
 from django_jobs.engine.store import database
 from django_jobs.engine.store.base_jobs import COUNTS
 from django_jobs.engine.store.database import fresh_reads, store
+from django_jobs.engine.store.values import parts_of
 from django_jobs.engine.submission import same_work, submit, targets
 from django_jobs.engine.submission.targets import belongs
 from django_jobs.engine.submission.values import Errors, SubmissionFields
@@ -159,7 +160,7 @@ def count_in_tick() -> int:
     """Add up the batches of which somebody left changes, for BATCH_TICK_SECONDS; return how many were written."""
     due = BatchChange.primary.filter(changed_at__lte=database.now()).order_by("pk")
     pks = list(dict.fromkeys(due.values_list("batch_id", flat=True)[:READ_AT_ONCE]))
-    return add_up(timing.BATCH_TICK_SECONDS, map(_count_or_forget, _portions(pks)))
+    return add_up(timing.BATCH_TICK_SECONDS, map(_count_or_forget, parts_of(pks, AT_ONCE)))
 
 
 def _count_or_forget(pks: Sequence[int]) -> int:
@@ -171,16 +172,12 @@ def _count_or_forget(pks: Sequence[int]) -> int:
 
 def _look(pks: Sequence[int]) -> int:
     try:
-        for some in _portions(pks):
+        for some in parts_of(pks, AT_ONCE):
             _count(some, only_ends=True)
     except Exception as error:  # noqa: BLE001  (the caller has committed what it wanted; a policy may have failed)
         logger.warning("event=batches_not_counted error=%r", error)
         _looks.put_off(pks)
     return len(pks)
-
-
-def _portions(pks: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (pks[start : start + AT_ONCE] for start in range(0, len(pks), AT_ONCE))
 
 
 def _count(pks: Sequence[int], *, only_ends: bool) -> int:

@@ -24,6 +24,7 @@ from django_jobs.engine.dispatch import backlog, dispatcher
 from django_jobs.engine.job_types.parameters import lane_key
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import parts_of
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import FINAL
 
@@ -48,9 +49,7 @@ class _Walk:
         with store().following_keys():
             rows = self._next()
         unfinished = [pk for _, pk, status in rows if status not in FINAL]
-        written = 0
-        for start in range(0, len(unfinished), WRITTEN_AT_ONCE):
-            written += self._write(unfinished[start : start + WRITTEN_AT_ONCE])
+        written = sum(map(self._write, parts_of(unfinished, WRITTEN_AT_ONCE)))
         self.is_through = len(rows) < AT_ONCE
         if rows:
             self._place = rows[-1][:2]

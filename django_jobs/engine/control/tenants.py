@@ -23,7 +23,7 @@ from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.organizations import id_of, read_tenants
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import NOW, Lane, Move, Walk
+from django_jobs.engine.store.values import NOW, Lane, Move, Walk, parts_of
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.models import (
     Batch,
@@ -160,7 +160,6 @@ def organization_pks(organization_id: str) -> list[Any]:
 # Which tenants an id means, and what erasing one of them would delete.
 
 
-CHUNK = 500
 ERASED_AT_ONCE = 1_000
 #: No database holds such a key.
 LARGEST = 2**63
@@ -285,7 +284,7 @@ def _count_files(pk: Any, rows: QuerySet[Job]) -> int | None:
 def _of(rows: QuerySet[Job], names: list[str]) -> list[str]:
     """Return those of the job ids that belong to the rows."""
     matching: list[str] = []
-    for start in range(0, len(names), CHUNK):
-        keys = {parsed[0]: name for name in names[start : start + CHUNK] if (parsed := parse_job_id(name))}
+    for some in parts_of(names):
+        keys = {parsed[0]: name for name in some if (parsed := parse_job_id(name))}
         matching += [keys[key] for key in rows.filter(pk__in=list(keys)).values_list("pk", flat=True)]
     return matching

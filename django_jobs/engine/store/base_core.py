@@ -21,7 +21,7 @@ from django.db.models.sql import Query
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing
-from django_jobs.engine.store.values import COUNTED_AS, Horizon, Tally, TallyKey, class_of, start_of
+from django_jobs.engine.store.values import COUNTED_AS, Horizon, Tally, TallyKey, class_of, parts_of, start_of
 from django_jobs.models import ExecutionLog, Job, JobDependency, Span
 from django_jobs.statuses import FAILED_FOR_GOOD, Status
 
@@ -37,7 +37,6 @@ PROBES: Final = 3
 SILENCE: Final = timing.KEEPALIVE_IDLE_SECONDS + PROBES * timing.KEEPALIVE_PROBE_SECONDS
 #: How many polls make up this time.
 OPEN_POLLS: Final = 4
-CHUNK: Final = 2_000
 #: A row of the same status twice tells that something else was changed.
 _COUNTED: Final = Q(from_status="") | (
     (Q(to_status__in=sorted(COUNTED_AS)) | Q(from_status=Status.RUNNING)) & ~Q(from_status=F("to_status"))
@@ -428,7 +427,7 @@ def _jobs(pks: set[int]) -> dict[int, Any]:
     # Not joined to the log: for so many rows the database might rather read all jobs.
     rows = Job.primary.order_by()
     found = {}
-    for chunk in _chunks(sorted(pks)):
+    for chunk in parts_of(sorted(pks)):
         for job in rows.filter(pk__in=chunk).values_list("id", *_READ_OF_JOBS, named=True):
             found[job.id] = job
     return found
@@ -438,12 +437,7 @@ def _freed(pks: set[int]) -> dict[int, dt.datetime]:
     """Return by child when the last of its parents completed."""
     links = JobDependency.primary.order_by()
     found: dict[int, dt.datetime] = {}
-    for chunk in _chunks(sorted(pks)):
+    for chunk in parts_of(sorted(pks)):
         parents = links.filter(child_id__in=chunk).values_list("child_id")
         found.update(dict(parents.annotate(freed_at=Max("parent__completed_at"))))
     return found
-
-
-def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]

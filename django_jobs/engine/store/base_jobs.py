@@ -33,6 +33,7 @@ from django_jobs.engine.store.values import (
     TenantColumn,
     Terms,
     Versions,
+    parts_of,
     place_in_lane,
     tenant_column,
 )
@@ -60,8 +61,6 @@ _LATEST_FIRST: Final = "ORDER BY queued_at DESC"
 _LIMITS: Final = ("max_running", "max_running_per_organization", "max_starts", "max_starts_per_key")
 T = TypeVar("T")
 KEYS_AT_ONCE: Final = 500
-#: Keys looked for in one statement.
-READ_AT_ONCE: Final = 2_000
 MAX_ROWS: Final = 2_000
 #: Databases take a statement of some 16 MB without being told otherwise.
 MAX_BYTES: Final = 4_000_000
@@ -153,7 +152,7 @@ class Store(StoreBacklog):
         """Return, key by key, the job that keeps the same work out now. One that was canceled or died does not."""
         live = self._keeping_out(keys)
         found: dict[str, Job] = {}
-        for pks in _parts(live):
+        for pks in parts_of(live):
             jobs = Job.primary.filter(pk__in=pks).exclude(status__in=sorted(UNSUCCESSFUL))
             found |= {live[job.pk]: job for job in jobs}
         return found
@@ -162,7 +161,7 @@ class Store(StoreBacklog):
         """Return those of the keys whose time is not over, by the keys of their jobs."""
         live = DuplicateKey.primary.filter(expires_at__gt=self.now())
         found: dict[int, str] = {}
-        for some in _parts(keys):
+        for some in parts_of(keys):
             found |= dict(live.filter(pk__in=some).values_list("job_id", "key"))
         return found
 
@@ -179,8 +178,7 @@ class Store(StoreBacklog):
 
     def _write_keys(self, rows: list[DuplicateKey], now: dt.datetime) -> bool:
         keys = DuplicateKey.primary.all()
-        for start in range(0, len(rows), KEYS_AT_ONCE):
-            chunk = rows[start : start + KEYS_AT_ONCE]
+        for chunk in parts_of(rows, KEYS_AT_ONCE):
             self._dead(keys.filter(pk__in=[row.pk for row in chunk]), now).delete()
         try:
             with transaction.atomic(using=self.alias):
@@ -407,13 +405,6 @@ class Store(StoreBacklog):
             batch.save(using=self.alias, update_fields=[*COUNTS, "started_at", "counted_at"])
         BatchChange.primary.filter(pk__in=[change.pk for some in changes.values() for change in some]).delete()
         return batches
-
-
-def _parts(keys: Iterable[T]) -> Iterator[list[T]]:
-    """Yield no more of the keys than one statement may have values."""
-    items = list(keys)
-    for start in range(0, len(items), READ_AT_ONCE):
-        yield items[start : start + READ_AT_ONCE]
 
 
 def _make_ready(new: NewJob, now: dt.datetime) -> None:

@@ -8,9 +8,9 @@ import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from django.db import connections
 from django.db.models import Case, DateTimeField, DurationField, ExpressionWrapper, F, Func, Value, When
@@ -19,6 +19,21 @@ from django_jobs.conf import jobs_settings, primary_alias
 from django_jobs.engine.actors import Actor, submitter_of
 from django_jobs.models import Job, Span, get_organization_model
 from django_jobs.statuses import AWAITING_RETRY, Status
+
+# How many values one statement may name.
+
+T = TypeVar("T")
+
+#: As many as every database takes.
+NAMED_AT_ONCE: Final = 2_000
+
+
+def parts_of(values: Iterable[T], most: int = NAMED_AT_ONCE) -> Iterator[list[T]]:
+    """Yield the values in their order, in lists of at most so many."""
+    items = list(values)
+    for start in range(0, len(items), most):
+        yield items[start : start + most]
+
 
 # What a store says of how far the Execution Log is complete.
 

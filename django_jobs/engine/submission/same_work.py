@@ -26,7 +26,7 @@ from django_jobs.engine.json_storage import canonical
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import created_between
 from django_jobs.engine.store.database import store, store_of
-from django_jobs.engine.store.values import Move, place_in_lane
+from django_jobs.engine.store.values import Move, parts_of, place_in_lane
 from django_jobs.engine.submission.targets import PreparedJob, Targets
 from django_jobs.engine.transitions import move
 from django_jobs.exceptions import JobNotFound, QueueFull, RateLimited
@@ -71,8 +71,8 @@ def is_duplicate_visible(existing: Job, user: Any) -> bool:
 def release_keys(jobs: Iterable[Job]) -> None:
     """These jobs keep nobody out any more: they are about to go, or a later one takes their place."""
     by_key = sorted((job.job_hash, job.pk) for job in jobs)
-    for start in range(0, len(by_key), FORGET_BATCH):
-        keys, pks = zip(*by_key[start : start + FORGET_BATCH], strict=True)
+    for some in parts_of(by_key):
+        keys, pks = zip(*some, strict=True)
         DuplicateKey.primary.filter(pk__in=keys, job_id__in=pks).delete()
 
 
@@ -114,8 +114,6 @@ def _forget(old: list[str], now: dt.datetime) -> int:
 # no statement. A job that was canceled or is a Dead Letter is not given back, nor is a batch that was canceled.
 
 
-#: Hashes looked for in one statement.
-GIVEN_BACK_AT_ONCE: Final = 2_000
 #: What is equal of batches that two attempts make by the same call.
 _SAME: Final = ("organization_id", "owner_id", "name", "then", "on_failure", "open_to")
 
@@ -173,11 +171,8 @@ def batch_given_back(asked: Batch) -> Batch | None:
 def _submitted_earlier(pk: int, attempt: int, keys: list[str]) -> dict[str, list[Job]]:
     found: dict[str, list[Job]] = defaultdict(list)
     rows = Job.primary.filter(submitted_by_id=pk, submitted_by_attempt__lt=attempt)
-    for start in range(0, len(keys), GIVEN_BACK_AT_ONCE):
-        chunk = rows.filter(job_hash__in=keys[start : start + GIVEN_BACK_AT_ONCE]).exclude(
-            status__in=sorted(UNSUCCESSFUL)
-        )
-        for job in chunk.order_by("pk"):
+    for some in parts_of(keys):
+        for job in rows.filter(job_hash__in=some).exclude(status__in=sorted(UNSUCCESSFUL)).order_by("pk"):
             found[job.job_hash].append(job)
     return found
 
@@ -230,10 +225,8 @@ def replace_jobs(pks: Collection[int], request: PreparedJob) -> dict[int, Job]:
     Return them by key, without those that have started, were deleted, were canceled or are Dead Letters: there is to be
     a new job in their place.
     """
-    ordered = sorted(pks)
     found: dict[int, Job] = {}
-    for start in range(0, len(ordered), REPLACED_AT_ONCE):
-        chunk = ordered[start : start + REPLACED_AT_ONCE]
+    for chunk in parts_of(sorted(pks), REPLACED_AT_ONCE):
         found |= database.in_transaction(functools.partial(_replace, chunk, request))
     return found
 
@@ -298,8 +291,6 @@ def _withdraw(pks: Sequence[int], values: dict[str, Any], actor: Actor) -> None:
 
 
 RATE: Final = _("This organization may submit %(limit)d %(type)s in %(window)d seconds; try again in %(delay)d s.")
-#: Organizations counted in one statement.
-LIMITS_AT_ONCE: Final = 2_000
 
 
 def check_limits(requests: Sequence[PreparedJob]) -> Sequence[PreparedJob]:
@@ -389,9 +380,9 @@ def _without_room(pks: Sequence[Any]) -> dict[Any, str]:
 def _counted(rows: QuerySet[Job], pks: Sequence[Any]) -> Counter[Any]:
     """Return how many rows each organization has."""
     counts: Counter[Any] = Counter()
-    for start in range(0, len(pks), LIMITS_AT_ONCE):
-        some = rows.filter(organization_id__in=pks[start : start + LIMITS_AT_ONCE])
-        counts.update(dict(some.order_by().values_list("organization_id").annotate(Count("pk"))))
+    for some in parts_of(pks):
+        own = rows.filter(organization_id__in=some).order_by()
+        counts.update(dict(own.values_list("organization_id").annotate(Count("pk"))))
     return counts
 
 

@@ -34,7 +34,7 @@ from django_jobs.engine.memory import Memory
 from django_jobs.engine.organizations import read_tenants
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import NewJob, TargetRows, Versions
+from django_jobs.engine.store.values import NewJob, TargetRows, Versions, parts_of
 from django_jobs.engine.submission.values import Errors, Fields, carrying, of_user, shown
 from django_jobs.exceptions import InvalidSubmission, JobTypeNotFound, OrganizationNotFound, PermissionDenied
 from django_jobs.models import Batch, BatchChange, Job, JobType, get_organization_model
@@ -91,10 +91,6 @@ def key_of_tenant(organization: Any) -> tuple[str, Any] | None:
 
 
 # What a submission names: its job type and its organization, as they are now, or what is wrong with the names.
-
-
-#: Rows that are read in one statement: so many values every database takes.
-READ_AT_ONCE: Final = 2_000
 
 
 class TargetsChanged(Exception):
@@ -267,8 +263,8 @@ def _read_tenants(keys: set[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
     tenants = database.rows(get_organization_model())
     for name in {key[0] for key in keys}:
         values = [value for own, value in keys if own == name]
-        for start in range(0, len(values), READ_AT_ONCE):
-            rows = tenants.filter(**{f"{name}__in": values[start : start + READ_AT_ONCE]})
+        for some in parts_of(values):
+            rows = tenants.filter(**{f"{name}__in": some})
             found |= {(name, getattr(tenant, name)): tenant for tenant in rows}
     for key in keys - found.keys():
         if key[0] != "pk" and organizations.is_named(key[1]):
@@ -658,8 +654,8 @@ def read_parents(requests: Iterable[PreparedJob], user: Any) -> dict[str, Job]:
         return {}
     rows = Job.primary.only("pk", "created_at", "status", "organization_id")
     found: dict[str, Job] = {}
-    for start in range(0, len(wanted), READ_AT_ONCE):
-        found |= {job.name: job for job in rows.filter(pk__in=wanted[start : start + READ_AT_ONCE])}
+    for some in parts_of(wanted):
+        found |= {job.name: job for job in rows.filter(pk__in=some)}
     if user is None or not may_hide_jobs():
         return found
     return {name: job for name, job in found.items() if may_view(user, job)}
