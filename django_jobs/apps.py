@@ -98,7 +98,7 @@ class DjangoJobsConfig(AppConfig):
 
         def declared() -> Any:
             try:
-                from django_jobs.tasks.discovery import declarations_of_tasks
+                from django_jobs.tasks.job_types import declarations_of_tasks
             except ImproperlyConfigured:  # there is no such interface here
                 return []
             return declarations_of_tasks()

@@ -5,25 +5,13 @@ Nothing here needs the app registry before a task is enqueued: ``@task`` asks fo
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from django.core.checks import CheckMessage
 
 from django_jobs.tasks.declaring import JobTask, refuse_unknown_of_backend
 from django_jobs.tasks.framework import BaseTaskBackend, Task, TaskResult, task_enqueued
-
-#: Tasks that a backend remembers as valid.
-MAX_REMEMBERED: Final = 1_000
-
-
-@functools.cache
-def _engine() -> Any:
-    """Return the module that submits. It needs the app registry, and to import it anew each time would cost time."""
-    from django_jobs.tasks import enqueuing
-
-    return enqueuing
 
 
 class JobsBackend(BaseTaskBackend):
@@ -39,11 +27,6 @@ class JobsBackend(BaseTaskBackend):
     supports_get_result = True
     supports_priority = True
 
-    def __init__(self, alias: str, params: dict[str, Any]) -> None:
-        super().__init__(alias, params)
-        #: Tasks that this backend, with its settings, has found to be valid, by their identity.
-        self._valid: dict[int, Task[..., Any]] = {}
-
     def enqueue(  # type: ignore[override]
         self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> TaskResult[..., Any]:
@@ -52,10 +35,11 @@ class JobsBackend(BaseTaskBackend):
         Raises InvalidTask for what is wrong with the task, TypeError or ValueError for arguments that are no JSON, and
         what ``submit_job`` raises.
         """
-        if self._valid.get(id(task)) is not task:
-            self._examine(task)
-        result: TaskResult[..., Any]
-        result, is_new = _engine().enqueue(task, self.alias, args, kwargs, self.options)
+        from django_jobs.tasks import enqueuing
+
+        self.validate_task(task)
+        refuse_unknown_of_backend(self.alias, self.options)
+        result, is_new = enqueuing.enqueue(task, self.alias, args, kwargs, self.options)
         if is_new:
             task_enqueued.send(type(self), task_result=result)
         return result
@@ -71,14 +55,6 @@ class JobsBackend(BaseTaskBackend):
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Return what is wrong with the options."""
-        from django_jobs.tasks.checks import check_options
+        from django_jobs.tasks.enqueuing import check_options
 
         return check_options(self.alias, self.options)
-
-    def _examine(self, task: Task[..., Any]) -> None:
-        """Refuse a task that is not valid, and wrong options; remember the others: neither can change."""
-        self.validate_task(task)
-        refuse_unknown_of_backend(self.alias, self.options)
-        if len(self._valid) >= MAX_REMEMBERED:
-            self._valid.clear()
-        self._valid[id(task)] = task

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from django_jobs.engine.job_types import types
-from django_jobs.tasks.framework import BaseTaskBackend, InvalidTask, InvalidTaskBackend, Task, task_backends
+from django_jobs.tasks.framework import (
+    BaseTaskBackend,
+    InvalidTask,
+    InvalidTaskBackend,
+    Task,
+    task_backends,
+)
 from django_jobs.texts import say
 
 # A task that says more of its jobs than Django's own: the class of what ``@task`` makes with JobsBackend.

@@ -1,24 +1,148 @@
-"""Submitting a task's job, for its organization."""
+"""Submitting a task's job: its parameters, its priority, and whose it is."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Final
 
+from django.core.checks import CheckMessage, Error, Warning
 from django.utils.module_loading import import_string
 
 from django_jobs.engine import organizations
 from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.job_types.declared_types import declaration_doubts, value_problems
 from django_jobs.engine.submission import submit
 from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound
 from django_jobs.models import Job, get_organization_model
-from django_jobs.tasks import arguments, job_types, results
-from django_jobs.tasks.arguments import head_start_of, priority_of
-from django_jobs.tasks.declaring import changes_of, options_of
-from django_jobs.tasks.framework import InvalidTaskBackend, Task, TaskResult
+from django_jobs.statuses import Priority
+from django_jobs.tasks import job_types, results
+from django_jobs.tasks.declaring import OF_BACKEND, changes_of, options_of, refuse_contradictions, type_fields
+from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, Task, TaskResult, normalize_json
+from django_jobs.tasks.results import ARGS, KWARGS
 from django_jobs.texts import say
+
+# The arguments of a task as the parameters of its job.
+
+
+def blame(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise an error that names the first argument that is no JSON."""
+    named = [(f"argument {number}", value) for number, value in enumerate(args, 1)]
+    for name, value in [*named, *((f"argument {name!r}", value) for name, value in kwargs.items())]:
+        try:
+            normalize_json(value)
+        except RecursionError as error:
+            text = "%(task)s(): %(argument)s is nested too deeply or contains itself."
+            raise ValueError(say(text, code="too_deep", task=task.module_path, argument=name)) from error
+        except (TypeError, ValueError) as error:
+            text = say(
+                "%(task)s(): %(argument)s is no JSON. %(error)s. Pass texts, numbers, booleans, None, lists and dicts "
+                "of these; of a row pass its key.",
+                code="no_json",
+                task=task.module_path,
+                argument=name,
+                error=str(error),
+            )
+            raise type(error)(text) from error
+
+
+def parameters(
+    task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the job's parameters. Where the type has a concurrency key, that argument stands beside the others."""
+    found: dict[str, Any] = {ARGS: args, KWARGS: kwargs}
+    key = options.get("concurrency_key")
+    if not key:
+        return found
+    if key in found:
+        text = "%(task)s: a concurrency_key cannot be called %(key)r; rename the argument."
+        raise InvalidTask(say(text, code="reserved_name", task=task.module_path, key=key))
+    return {**found, key: _named(task, args, kwargs, "concurrency_key").get(key)}
+
+
+def unique_key(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], wanted: Any) -> str:
+    """Return the text by which the same work is known.
+
+    It is what a function makes of the arguments, or a text in which ``{name}`` stands for the argument of that name.
+    """
+    if callable(wanted):
+        found = wanted(*args, **kwargs)
+    elif isinstance(wanted, str) and "{" not in wanted:
+        return wanted
+    else:
+        found = _filled(task, args, kwargs, wanted)
+    if not isinstance(found, str):
+        text = "%(task)s: its unique_key is %(found)r; it must be a text, or make one."
+        raise InvalidTask(say(text, code="not_a_text", task=task.module_path, found=found))
+    return found
+
+
+def _filled(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], wanted: Any) -> Any:
+    if not isinstance(wanted, str):
+        return wanted
+    try:
+        return wanted.format_map(_named(task, args, kwargs, "unique_key"))
+    except (KeyError, IndexError, AttributeError, ValueError) as error:
+        text = say(
+            "%(task)s: its unique_key %(key)r does not fit the arguments (%(error)r). Name them as the function does, "
+            "such as '{customer_id}'.",
+            code="key_does_not_fit",
+            task=task.module_path,
+            key=wanted,
+            error=error,
+        )
+        raise InvalidTask(text) from error
+
+
+def _named(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    """Return the arguments by the names of the function's parameters, defaults included."""
+    first = (None,) if task.takes_context else ()
+    try:
+        bound = inspect.signature(task.func).bind(*first, *args, **kwargs)
+    except TypeError as error:
+        text = "%(task)s(): %(error)s; its %(what)s reads the arguments."
+        raise TypeError(
+            say(text, code="wrong_arguments", task=task.module_path, error=str(error), what=what)
+        ) from error
+    bound.apply_defaults()
+    return bound.arguments
+
+
+# Django's 201 priorities and our four, and the order within these.
+
+
+#: From this one up a task is Critical, and from that one up High.
+CRITICAL_FROM: Final = 51
+HIGH_FROM: Final = 1
+#: The lowest of them.
+LOW_FROM: Final = -100
+
+
+def priority_of(number: int) -> Priority | None:
+    """Return the priority of a job: below 0 Low, 1 to 50 High, above that Critical; None, the type's own, for 0.
+
+    A larger number never becomes a lower priority.
+    """
+    if number == 0:
+        return None
+    if number < 0:
+        return Priority.LOW
+    return Priority.CRITICAL if number >= CRITICAL_FROM else Priority.HIGH
+
+
+def head_start_of(number: int) -> int:
+    """Return by how many hours a job goes before jobs of its priority with the least number: one for each number more.
+
+    So -1 has the most of the Low ones, and 0, the type's own priority, has none.
+    """
+    if number == 0:
+        return 0
+    if number < 0:
+        return number - LOW_FROM
+    return number - (CRITICAL_FROM if number >= CRITICAL_FROM else HIGH_FROM)
+
 
 # Whose job a task becomes.
 
@@ -98,7 +222,7 @@ def enqueue(
     try:
         result = results.of_unsubmitted(task, alias, args, kwargs)
     except (TypeError, ValueError, RecursionError):
-        arguments.blame(task, args, kwargs)
+        blame(task, args, kwargs)
         raise
     options, changes = options_of(task, defaults), changes_of(task)
     given = _given(task, alias, result.args, result.kwargs, {**options, **changes} if changes else options)
@@ -119,7 +243,7 @@ def _given(
     task: Task[..., Any], alias: str, args: list[Any], kwargs: dict[str, Any], said: Mapping[str, Any]
 ) -> dict[str, Any]:
     given: dict[str, Any] = {
-        "parameters": arguments.parameters(task, args, kwargs, said),
+        "parameters": parameters(task, args, kwargs, said),
         "metadata": results.notes(task, alias),
         "priority": priority_of(task.priority),
         "head_start": head_start_of(task.priority),
@@ -127,7 +251,7 @@ def _given(
         "on_duplicate": said.get("on_duplicate", "return"),
     }
     if said.get("unique_key") is not None:
-        given["unique_key"] = arguments.unique_key(task, args, kwargs, said["unique_key"])
+        given["unique_key"] = unique_key(task, args, kwargs, said["unique_key"])
     return given
 
 
@@ -153,3 +277,52 @@ def _submit(
 def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is given, and what is not by default: the type's row follows another backend than the job's."""
     return {**defaults, **{name: value for name, value in given.items() if value is not None or name not in defaults}}
+
+
+# System checks of the backend's options. Django asks each backend for its own.
+
+
+#: The id of the check that says the same of a declared handler's pool.
+UNKNOWN_POOL: Final = "django_jobs.W026"
+
+
+def check_options(alias: str, options: Mapping[str, Any]) -> list[CheckMessage]:
+    """Return what is wrong with a backend's options."""
+    place = f"TASKS[{alias!r}]['OPTIONS']"
+    known = ", ".join(sorted(OF_BACKEND))
+    found: list[CheckMessage] = [
+        Error(f"{place} has an unknown option {name!r}.", hint=f"Known are: {known}.", id="django_jobs.E043")
+        for name in sorted(set(options) - OF_BACKEND)
+    ]
+    if found:
+        return found
+    found = [
+        Error(f"{place}: {problem}", hint="See docs/tasks.md for what each option takes.", id="django_jobs.E044")
+        for problem in [*_value_problems(place, options), *_organization_problems(alias, options)]
+    ]
+    return found or [
+        Warning(
+            f"{place}: {doubt}",
+            hint="Add the pool to DJANGO_JOBS['POOLS'] and start workers for it, or name another.",
+            id=UNKNOWN_POOL,
+        )
+        for doubt in declaration_doubts(type_fields(options))
+    ]
+
+
+def _value_problems(place: str, options: Mapping[str, Any]) -> list[str]:
+    try:
+        refuse_contradictions(place, options)
+    except InvalidTask as error:
+        return [str(error)]
+    return value_problems(type_fields(options))
+
+
+def _organization_problems(alias: str, options: Mapping[str, Any]) -> list[str]:
+    named = options.get("organization")
+    try:
+        if isinstance(named, str):
+            function_at(named, alias)
+    except InvalidTaskBackend as error:
+        return [str(error)]
+    return []

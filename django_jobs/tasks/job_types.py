@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import logging
 import math
-import time
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any, Final
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
+from django.utils.module_loading import module_has_submodule
 
 from django_jobs.engine.job_types import declared_types
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
 from django_jobs.engine.job_types.types import Declaration
+from django_jobs.engine.memory import Memory
 from django_jobs.engine.store import database
-from django_jobs.tasks import declaring
-from django_jobs.tasks.declaring import JobTask
-from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, Task, task_backends
+from django_jobs.tasks import declaring, results
+from django_jobs.tasks.declaring import OF_BACKEND, JobTask, options_of
+from django_jobs.tasks.framework import BaseTaskBackend, InvalidTask, InvalidTaskBackend, Task, task_backends
 from django_jobs.texts import said, say
 
-PREFIX: Final = TASK_PREFIX
+logger = logging.getLogger("django_jobs")
+
 #: Characters of a type's name, and of the path of its handler.
 MAX_NAME: Final = 100
 MAX_PATH: Final = 255
@@ -29,17 +35,15 @@ DIGITS: Final = 8
 
 #: The types that this process has seen to be there and up to date, by database and name, each with the alias of the
 #: backend whose options its row follows.
-_seen: dict[tuple[str, str], str] = {}
+_seen: Final[Memory[tuple[str, str], str]] = Memory(1_000)
 #: So many seconds after it saw a type, a process looks once more: while a release is rolled out, a process of the one
 #: before may enqueue the task for the first time, and write what its code says.
 LOOK_AGAIN_SECONDS: Final = 600.0
-#: When this process looks at a type once more.
-_looks_again: dict[tuple[str, str], float] = {}
 
 
 def name_of(path: str) -> str:
     """Return the type's name for a task's path; of a path that is too long the beginning, and a hash of the whole."""
-    name = PREFIX + path
+    name = TASK_PREFIX + path
     if len(name) <= MAX_NAME:
         return name
     digest = hashlib.sha256(path.encode()).hexdigest()[:DIGITS]
@@ -55,13 +59,11 @@ def ensure(task: Task[..., Any], alias: str, options: Mapping[str, Any]) -> tupl
     """
     name = name_of(task.module_path)
     key = (database.alias(), name)
-    followed = _seen.get(key)
+    followed = _seen.fresh(key)
     if followed is None:
-        followed = _seen[key] = _make(task, alias, options)
-        _looks_again[key] = time.monotonic() + LOOK_AGAIN_SECONDS
-    elif time.monotonic() >= _looks_again.get(key, math.inf):
-        _looks_again.pop(key, None)
-        followed = _seen[key] = _make(task, alias, options)
+        followed = _make(task, alias, options)
+        # The second look is the last: two releases that stay would write for ever.
+        _seen.put(key, followed, math.inf if key in _seen else LOOK_AGAIN_SECONDS)
     return name, followed
 
 
@@ -76,14 +78,19 @@ def declaration_of(declared: Task[..., Any], options: Mapping[str, Any]) -> Decl
     Raises InvalidTask where nobody could enqueue it.
     """
     path = declared.module_path
-    if len(PREFIX + path) > MAX_PATH:
+    if len(TASK_PREFIX + path) > MAX_PATH:
         text = "%(path)s has more than %(most)d characters; move the function."
-        raise InvalidTask(say(text, code="too_long", path=path, most=MAX_PATH - len(PREFIX)))
+        raise InvalidTask(say(text, code="too_long", path=path, most=MAX_PATH - len(TASK_PREFIX)))
     declaring.refuse_contradictions(path, options)
     fields = declaring.type_fields(options)
     _refuse_values(path, fields)
     return Declaration(
-        type_name=name_of(path), function=declared.func, serializer=None, fields=fields, path=PREFIX + path, place=path
+        type_name=name_of(path),
+        function=declared.func,
+        serializer=None,
+        fields=fields,
+        path=TASK_PREFIX + path,
+        place=path,
     )
 
 
@@ -121,6 +128,10 @@ def _make(task: Task[..., Any], alias: str, options: Mapping[str, Any]) -> str:
     return alias
 
 
+def _is_ours(backend: BaseTaskBackend) -> bool:
+    return issubclass(backend.task_class, JobTask)
+
+
 def _options_of_backend(alias: str) -> Mapping[str, Any] | None:
     """Return the options of a backend; None where it is none of ours, or there is none of this alias.
 
@@ -130,7 +141,7 @@ def _options_of_backend(alias: str) -> Mapping[str, Any] | None:
         backend = task_backends[alias]
     except InvalidTaskBackend:
         return None
-    if not issubclass(backend.task_class, JobTask):
+    if not _is_ours(backend):
         return None
     declaring.refuse_unknown_of_backend(alias, backend.options)
     return backend.options
@@ -142,12 +153,8 @@ def _declared(task: Task[..., Any]) -> Task[..., Any]:
     Raises InvalidTask where there would be none under the function's own path.
     """
     path = task.module_path
-    try:
-        found = import_string(path)
-    except ImportError as error:
-        text = "No worker could import %(path)s: %(error)s"
-        raise InvalidTask(say(text, code="not_importable", path=path, error=str(error))) from error
-    if getattr(found, "func", None) is not task.func:
+    found = results.find(path)
+    if found.func is not task.func:
         text = say(
             "%(path)s is not this task, so no worker could find it: let the task have the name of its function, as "
             "@task gives it.",
@@ -155,4 +162,76 @@ def _declared(task: Task[..., Any]) -> Task[..., Any]:
             path=path,
         )
         raise InvalidTask(text)
-    return found  # type: ignore[no-any-return]
+    return found
+
+
+# Finding the tasks of the installed apps, whose types get their rows before anybody enqueues them.
+
+
+#: The module of an app in which tasks are looked for though nothing has imported it yet.
+MODULE: Final = "tasks"
+
+
+def declarations_of_tasks() -> list[Declaration]:
+    """Return what the code says of the type of each task that a JobsBackend runs; nothing where there is no such one.
+
+    These are the tasks in the module ``tasks`` of an installed app, and in whatever else of the apps is loaded. What
+    cannot be imported, or enqueued, is logged and left out.
+    """
+    own = _own_backends()
+    if not own:
+        return []
+    _load()
+    found = {}
+    for task in tasks_in(_modules_of_apps()):
+        if task.backend in own:
+            try:
+                declaration = declaration_of(task, options_of(task, own[task.backend].options))
+            except InvalidTask as error:
+                logger.warning("event=task_left_out task=%s error=%s", task.module_path, error)
+            else:
+                found[declaration.type_name] = declaration
+    return list(found.values())
+
+
+def tasks_in(modules: Iterable[ModuleType]) -> Iterator[Task[..., Any]]:
+    """Yield the tasks that these modules define: each under the name of its function, where workers find it."""
+    for module in modules:
+        for name, value in list(vars(module).items()):
+            # By its type: a lazy object would be made by the question whether it is a task.
+            if issubclass(type(value), Task) and value.module_path == f"{module.__name__}.{name}":
+                yield value
+
+
+def _own_backends() -> dict[str, BaseTaskBackend]:
+    """Return those of ``TASKS`` that are ours, but for those whose options a system check refuses."""
+    found = {}
+    for alias in task_backends:
+        try:
+            backend = task_backends[alias]
+        except InvalidTaskBackend:  # its checks say so
+            continue
+        except Exception as error:  # noqa: BLE001  (somebody else's, which may ask for what is not there)
+            logger.warning("event=task_backend_left_out backend=%s error=%r", alias, error)
+            continue
+        if _is_ours(backend) and OF_BACKEND.issuperset(backend.options):
+            found[alias] = backend
+    return found
+
+
+def _load() -> None:
+    """Import the modules of the apps in which tasks stand by Django's custom."""
+    for config in apps.get_app_configs():
+        if config.module is None or not module_has_submodule(config.module, MODULE):
+            continue
+        try:
+            importlib.import_module(f"{config.name}.{MODULE}")
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (no deployment fails at what only tasks need)
+            logger.warning("event=tasks_not_loaded module=%s.%s error=%r", config.name, MODULE, error)
+
+
+def _modules_of_apps() -> list[ModuleType]:
+    """Return all loaded modules of the installed apps."""
+    starts = tuple(f"{config.name}." for config in apps.get_app_configs())
+    loaded: list[tuple[str, Any]] = sorted(sys.modules.items())
+    return [module for name, module in loaded if isinstance(module, ModuleType) and f"{name}.".startswith(starts)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -11,14 +12,14 @@ from typing import Any, Final
 from django.dispatch import Signal
 
 from django_jobs.engine.insight.failures import raised_error
+from django_jobs.engine.job_types.handlers import TASK_PREFIX
 from django_jobs.engine.store.values import Moved
 from django_jobs.engine.submission.values import TASK_NOTES
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import AWAITING_RETRY, UNSUCCESSFUL, Status
-from django_jobs.tasks import arguments
-from django_jobs.tasks.finding import find
 from django_jobs.tasks.framework import (
+    InvalidTask,
     Task,
     TaskError,
     TaskResult,
@@ -28,7 +29,32 @@ from django_jobs.tasks.framework import (
     task_finished,
     task_started,
 )
-from django_jobs.tasks.job_types import PREFIX
+from django_jobs.texts import say
+
+# The task that a job type's handler names.
+
+
+def find(handler_method: str) -> Task[..., Any]:
+    """Return the task that ``task:<path>``, or its path alone, names. Raises InvalidTask where there is none."""
+    path = handler_method.removeprefix(TASK_PREFIX)
+    if ":" in path:  # else another path would be followed than the one that was judged
+        raise InvalidTask(say("%(path)r is not a dotted path of a task.", code="not_a_path", path=path))
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:
+        text = say(
+            "The task %(path)s cannot be loaded (%(kind)s: %(error)s).",
+            code="not_loadable",
+            path=path,
+            kind=type(error).__name__,
+            error=str(error),
+        )
+        raise InvalidTask(text) from error
+    if not isinstance(found, Task):
+        raise InvalidTask(say("%(path)s is no task: decorate the function with @task.", code="no_task", path=path))
+    return found
+
 
 # The errors of a task's attempts, as the Execution Log of its job tells them.
 
@@ -82,6 +108,9 @@ def class_path(traceback: str, without: str = FAILED) -> str:
 # What Django's interface tells of a task, read from its job.
 
 
+#: Where a job's parameters have the task's arguments.
+ARGS: Final = "args"
+KWARGS: Final = "kwargs"
 BACKEND, PRIORITY, QUEUE = TASK_NOTES
 #: Where a job's result has what the function returned.
 RETURN_VALUE: Final = "return_value"
@@ -94,13 +123,6 @@ _STATUSES: Final = {
 }
 #: What the Execution Log is asked for: the beginning of attempts, and errors.
 _TOLD: Final = [Status.RUNNING, *sorted(UNSUCCESSFUL | AWAITING_RETRY)]
-
-
-# Most arguments are JSON as they are. Their result is made without the class's own constructor, which examines them all
-# and took a fifth of what enqueuing costs beside the submission.
-_ATOMS: Final = frozenset({str, int, float, bool, type(None)})
-_FIELDS: Final = {item.name for item in dataclasses.fields(TaskResult) if item.init}
-_set: Final = object.__setattr__
 
 
 def notes(task: Task[..., Any], alias: str) -> dict[str, Any]:
@@ -142,7 +164,7 @@ def by_key(pks: Sequence[int]) -> dict[int, Found]:
 
 def _is_of_task(job: Job) -> bool:
     """Return whether the job is a task's: of the task's own type, or of one that an administrator made of the task."""
-    return job.job_type_id.startswith(PREFIX) or job.job_type.handler_method.startswith(PREFIX)
+    return job.job_type_id.startswith(TASK_PREFIX) or job.job_type.handler_method.startswith(TASK_PREFIX)
 
 
 def backend_of(job: Job) -> str:
@@ -160,28 +182,20 @@ def of_unsubmitted(
 
     Raises what Django's interface raises for arguments that are none.
     """
-    is_plain = _ATOMS.issuperset(map(type, args)) and _ATOMS.issuperset(map(type, kwargs.values()))
-    values: dict[str, Any] = {
-        "task": task,
-        "id": "",
-        "status": TaskResultStatus.READY,
-        "enqueued_at": None,
-        "started_at": None,
-        "finished_at": None,
-        "last_attempted_at": None,
-        "args": list(args),
-        "kwargs": dict(kwargs),
-        "backend": alias,
-        "errors": [],
-        "worker_ids": [],
-    }
-    if not is_plain or values.keys() != _FIELDS:
-        return TaskResult(**values)
-    result = TaskResult.__new__(TaskResult)
-    for name, value in values.items():
-        _set(result, name, value)
-    _set(result, "_return_value", None)
-    return result
+    return TaskResult(
+        task=task,
+        id="",
+        status=TaskResultStatus.READY,
+        enqueued_at=None,
+        started_at=None,
+        finished_at=None,
+        last_attempted_at=None,
+        args=list(args),
+        kwargs=dict(kwargs),
+        backend=alias,
+        errors=[],
+        worker_ids=[],
+    )
 
 
 def submitted(result: TaskResult[..., Any], job: Job) -> TaskResult[..., Any]:
@@ -210,8 +224,8 @@ class Found:
             started_at=starts[0].timestamp if starts else None,
             last_attempted_at=starts[-1].timestamp if starts else None,
             finished_at=job.completed_at or job.canceled_at,
-            args=job.input_parameters.get(arguments.ARGS, []),
-            kwargs=job.input_parameters.get(arguments.KWARGS, {}),
+            args=job.input_parameters.get(ARGS, []),
+            kwargs=job.input_parameters.get(KWARGS, {}),
             backend=backend_of(job),
             errors=errors_of(self.logs),
             worker_ids=[row.worker_name for row in starts],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -11,9 +12,9 @@ from asgiref.sync import sync_to_async
 from django_jobs.engine.claimed_job import Handler
 from django_jobs.engine.job_types.handlers import NOT_LOADABLE, HandlerNotAllowed, HandlerNotLoadable
 from django_jobs.exceptions import PermanentError
-from django_jobs.tasks import arguments, results
-from django_jobs.tasks.finding import find
+from django_jobs.tasks import results
 from django_jobs.tasks.framework import InvalidTask, Task, TaskContext, normalize_json
+from django_jobs.tasks.results import ARGS, KWARGS
 from django_jobs.texts import said, say
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def handler_for(path: str) -> Handler:
     Raises HandlerNotLoadable where it cannot be imported, and HandlerNotAllowed where the path names no task.
     """
     try:
-        task = find(path)
+        task = results.find(path)
     except InvalidTask as error:
         if error.__cause__ is None:
             raise HandlerNotAllowed(said(error)) from error
@@ -49,7 +50,7 @@ def handler_for(path: str) -> Handler:
 
 def _handler(task: Task[..., Any]) -> Handler:
     def run_task(context: JobContext) -> dict[str, Any]:
-        args, kwargs = arguments.of_job(context.parameters)
+        args, kwargs = _arguments(context.parameters)
         first = [_task_context(context)] if task.takes_context else []
         return _returned(task, task.func(*first, *args, **kwargs))
 
@@ -58,11 +59,22 @@ def _handler(task: Task[..., Any]) -> Handler:
 
 def _coroutine_handler(task: Task[..., Any]) -> Handler:
     async def run_task(context: JobContext) -> dict[str, Any]:
-        args, kwargs = arguments.of_job(context.parameters)
+        args, kwargs = _arguments(context.parameters)
         first = [await sync_to_async(_task_context)(context)] if task.takes_context else []
         return _returned(task, await task.func(*first, *args, **kwargs))
 
     return run_task
+
+
+def _arguments(given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments that a job's parameters hold. Raises PermanentError for parameters of another shape.
+
+    Those come from elsewhere, as from a schedule of the task's type.
+    """
+    args, kwargs = given.get(ARGS, []), given.get(KWARGS, {})
+    if not isinstance(args, list) or not isinstance(kwargs, dict) or (given and not {ARGS, KWARGS} & given.keys()):
+        raise PermanentError('The parameters of a task\'s job are {"args": [...], "kwargs": {...}}.')
+    return args, kwargs
 
 
 def _task_context(context: JobContext) -> JobTaskContext:

@@ -16,7 +16,6 @@ from django.db import connection, transaction
 from django_jobs.models import Job, JobType, Organization
 from tests.concurrency.crowd import run_crowd
 from tests.support import tasks, verbs
-from tests.support.tuning import Tuning
 
 CROWD = 6
 
@@ -36,9 +35,9 @@ def enqueue_in_a_transaction() -> None:
 
 @pytest.mark.parametrize("member", [enqueue, enqueue_in_a_transaction])
 @pytest.mark.usefixtures("broker")
-def test_many_enqueue_a_task_for_the_first_time(settings: Any, tuning: Tuning, member: Callable[[], None]) -> None:
+def test_many_enqueue_a_task_for_the_first_time(settings: Any, member: Callable[[], None]) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "SYSTEM"}
-    tuning.set(seen_tasks={})
+    verbs.forget_seen_tasks()
     run_crowd([member] * CROWD)
     assert JobType.objects.filter(pk="task:tests.support.tasks.add").count() == 1
     assert Organization.objects.filter(name="SYSTEM").count() == 1
@@ -48,13 +47,13 @@ def test_many_enqueue_a_task_for_the_first_time(settings: Any, tuning: Tuning, m
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
 @pytest.mark.usefixtures("broker")
 def test_two_transactions_enqueue_new_tasks_in_opposite_order_after_a_deployment(
-    settings: Any, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+    settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "SYSTEM"}
     monkeypatch.setattr(apps, "get_app_configs", lambda: [AppConfig(tasks.__name__, tasks)])
     tasks.bare.enqueue()  # by which there is the organization
     call_command("jobs_sync", stdout=io.StringIO())
-    tuning.set(seen_tasks={})
+    verbs.forget_seen_tasks()
     both = threading.Barrier(2)
 
     def enqueue_both(*each: Any) -> None:

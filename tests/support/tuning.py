@@ -300,8 +300,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "chosen_stores": ("django_jobs.engine.store.database", "_chosen"),
     "loaded_handlers": ("django_jobs.engine.job_types.handlers", "_loaded"),
     "policy_complained_at": ("django_jobs.engine.access", "_last_complaint"),
-    "seen_tasks": ("django_jobs.tasks.job_types", "_seen"),
-    "seen_tasks_looks": ("django_jobs.tasks.job_types", "_looks_again"),
     # What the system shows
     "memory_file": ("django_jobs.worker.processes", "_STATM"),
     "processes_directory": ("django_jobs.engine.dispatch.window", "_PROC"),
@@ -356,7 +354,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "slow_ways_clock": ("django_jobs.engine.memory", "time"),
     "sockets_clock": ("django_jobs.realtime.connections", "time"),
     "stop_relay_clock": ("django_jobs.worker.child", "time"),
-    "seen_tasks_clock": ("django_jobs.tasks.job_types", "time"),
+    "seen_tasks_clock": ("django_jobs.engine.memory", "time"),
     "supervisor_clock": ("django_jobs.worker.supervisor", "time"),
     "thread_slots_clock": ("django_jobs.worker.slots", "time"),
     "visibility_clock": ("django_jobs.engine.memory", "time"),

@@ -15,22 +15,21 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs.models import JobType
-from django_jobs.tasks import discovery
+from django_jobs.tasks import job_types
 from tests.support import tasks, verbs
 from tests.support.commands import call, run
-from tests.support.tuning import Tuning
 
 ADD = "task:tests.support.tasks.add"
 FAIL = "task:tests.support.tasks.fail"
-modules_of_apps = discovery._modules_of_apps
+modules_of_apps = job_types._modules_of_apps
 
 
 @pytest.fixture(autouse=True)
-def _apps(monkeypatch: pytest.MonkeyPatch, tuning: Tuning, nothing_declared: object) -> None:
+def _apps(monkeypatch: pytest.MonkeyPatch, nothing_declared: object) -> None:
     """Installed apps that declare nothing and have the tasks of the tests."""
-    tuning.set(seen_tasks={})
+    verbs.forget_seen_tasks()
     # no public way: to install an app, every other one would be made ready once more
-    monkeypatch.setattr(discovery, "_modules_of_apps", lambda: [tasks])
+    monkeypatch.setattr(job_types, "_modules_of_apps", lambda: [tasks])
     JobType.objects.all().delete()
 
 
@@ -152,7 +151,7 @@ def test_the_module_tasks_of_each_app_is_imported_and_one_that_fails_stops_no_de
         monkeypatch.syspath_prepend(tmp_path)
         configs.append(SimpleNamespace(name=name, module=__import__(name)))
     monkeypatch.setattr(apps, "get_app_configs", lambda: configs)
-    discovery._load()
+    job_types._load()
     assert "sound_shop.tasks" in sys.modules
     assert "event=tasks_not_loaded module=broken_shop.tasks error=ModuleNotFoundError" in caplog.text
     for name in [name for name in sys.modules if name.split(".")[0] in {"broken_shop", "sound_shop", "bare_shop"}]:

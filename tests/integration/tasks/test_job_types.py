@@ -37,7 +37,8 @@ FAIL: Final = "task:tests.support.tasks.fail"
 
 @pytest.fixture(autouse=True)
 def _new_process(tuning: Tuning) -> None:
-    tuning.set(seen_tasks={}, seen_tasks_looks={}, loaded_handlers={})
+    verbs.forget_seen_tasks()
+    tuning.set(loaded_handlers={})
 
 
 def test_the_first_enqueue_makes_the_type() -> None:
@@ -55,10 +56,10 @@ def test_what_the_code_says_is_in_the_row() -> None:
     assert (kind.display_name, kind.concurrency_key) == ("A task that fails", "")
 
 
-def test_an_administrators_edit_stays_and_other_fields_follow_the_code(tuning: Tuning) -> None:
+def test_an_administrators_edit_stays_and_other_fields_follow_the_code() -> None:
     tasks.fail.enqueue("x")
     JobType.objects.filter(pk=FAIL).update(default_timeout=99)
-    tuning.set(seen_tasks={})  # a later release begins
+    verbs.forget_seen_tasks()  # a later release begins
     changed = dataclasses.replace(tasks.fail, options={"timeout": 18, "retry_delay": 7})
     job = Job.objects.by_id(changed.enqueue("x").id)
     kind = JobType.objects.get(pk=FAIL)
@@ -234,10 +235,10 @@ def test_a_task_that_no_worker_would_find_is_refused() -> None:
         raise AssertionError
 
     add.__module__, add.__qualname__ = tasks.__name__, "add"  # another task has this path
-    for function in (tasks.whose, add):
-        with refused(InvalidTask, "another_task"):
+    for function, code in ((tasks.whose, "no_task"), (add, "another_task")):
+        with refused(InvalidTask, code):
             task()(function).enqueue(1)
-    with refused(InvalidTask, "not_importable"):
+    with refused(InvalidTask, "not_loadable"):
         tasks.not_its_name.enqueue()
 
 
@@ -336,7 +337,7 @@ def test_the_admin_edits_the_type(root: Client) -> None:
 def test_the_admin_shows_the_jobs_of_the_type(root: Client) -> None:
     result = tasks.add.enqueue(1)
     tasks.bare.enqueue()
-    assert [job.name for job in admin.listed(root, type=ADD)] == [result.id]
+    assert [job.name for job in admin.listed(root, job_type=ADD)] == [result.id]
     page = html.unescape(admin.page_of(root, Job.objects.by_id(result.id)))
     assert '"args"' in page
     assert ADD in page

@@ -10,7 +10,7 @@ import pytest
 
 from django_jobs.models import ExecutionLog
 from django_jobs.statuses import Priority, Status
-from django_jobs.tasks.arguments import head_start_of, priority_of
+from django_jobs.tasks.enqueuing import head_start_of, priority_of
 from django_jobs.tasks.job_types import name_of
 from django_jobs.tasks.results import class_path, errors_of
 from tests.support.tasks import Refused
