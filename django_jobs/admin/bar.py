@@ -187,7 +187,7 @@ class Links:
 
     def failure_group(self, job_type: str, error_fingerprint: str, **query: Any) -> str:
         """Return the address of the page of one group of failures."""
-        return self.page("failure_group", job_type=job_type, fingerprint=error_fingerprint, **query)
+        return self.page("failure_group", job_type=job_type, error_fingerprint=error_fingerprint, **query)
 
 
 # The numbers in the bar: counted up to a bound, and kept for some seconds for all who see the same jobs.

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db import DataError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -22,24 +20,24 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_jobs.admin import bar, reasons
 from django_jobs.admin.bar import RANGES, Links, OpenPages, with_page
 from django_jobs.admin.charts import draw_spark
+from django_jobs.admin.filters import NO_JOBS, TERMS_OF_ADDRESS
 from django_jobs.admin.operations import Row, link_to, rows_of
 from django_jobs.admin.pages import (
     FAILURES,
-    RETRYING,
     Button,
     News,
     SeesJobs,
     address_to_go_back_to,
-    clean_term,
     is_system_admin,
+    renamed,
     sentence,
     tenant,
     view,
 )
+from django_jobs.admin.search import listed_of
 from django_jobs.admin.writing import ALL, CappedCount, badge, block, format_number, line, linked, moment
-from django_jobs.conf import jobs_settings
 from django_jobs.engine import organizations
-from django_jobs.engine.access import get_policy, organizations_seen_by
+from django_jobs.engine.access import get_policy
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import retry_job
 from django_jobs.engine.control.operations import OperationRequest, under_way
@@ -53,14 +51,14 @@ from django_jobs.engine.insight.failures import (
     read_failures,
     read_raised_errors,
 )
-from django_jobs.engine.insight.filter import JobFilter
+from django_jobs.engine.insight.filter import LIST_TERMS, JobFilter, as_object, words_of
 from django_jobs.engine.insight.inspection import held_types, is_held
 from django_jobs.engine.insight.reasons import REASONS
 from django_jobs.engine.organizations import id_of, read_tenants, shown_id
 from django_jobs.engine.store import database
-from django_jobs.exceptions import InvalidOperation, InvalidTransition
+from django_jobs.exceptions import InvalidFilter, InvalidOperation, InvalidTransition
 from django_jobs.exceptions import PermissionDenied as MayNot
-from django_jobs.models import ExecutionLog, Failure, Job, JobType, Operation, get_organization_model
+from django_jobs.models import ExecutionLog, Failure, Job, JobType, Operation
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 from django_jobs.texts import listed, told
 
@@ -126,8 +124,8 @@ class FailureActions(SeesJobs):
     @view("act/", "act", post_only=True)
     def _act(self, request: HttpRequest) -> HttpResponse:
         """Do what the pressed button says, tell what became of it, and go back to where the user came from."""
-        action, chosen = request.POST.get("action", ""), chosen_by(request.user, request.POST.dict())
-        if not chosen.job_type:
+        action, chosen = request.POST.get("action", ""), chosen_by(request.user, request.POST)
+        if "job_type" not in chosen.given:
             text = _("Nothing was done: say which job type is meant.")
             self.message_user(request, text, messages.WARNING, extra_tags="needs_job_type")
         elif not chosen.is_known:
@@ -213,7 +211,7 @@ class FailureAdmin(FailureActions):
 
     @view("", "changelist")
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        chosen = chosen_by(request.user, request.GET.dict())
+        chosen = chosen_by(request.user, request.GET)
         now = database.now()
         found = _read(request, chosen, now)
         page = Paginator(found.keys, PER_PAGE).get_page(request.GET.get("p"))
@@ -227,11 +225,11 @@ class FailureAdmin(FailureActions):
             rows=rows,
             news=news_of_list(found, rows),
             page=page,
-            page_query=urlencode(chosen.query()),
+            page_url=chosen.query(),
             count=CappedCount(count=found.count, is_cut=found.is_cut),
             is_cut=found.is_cut,
             bound=BOUND,
-            narrowed=words(chosen),
+            narrowed=chosen.words(),
             choices=self._choices(chosen),
             list_url=self._links.jobs(**chosen.list_query()),
             retry_url=self._links.page("job_all_retry", **chosen.list_query()),
@@ -246,10 +244,8 @@ class FailureAdmin(FailureActions):
 
     def _choices(self, chosen: Chosen) -> list[tuple[str, str, bool]]:
         """Return the choices of the status: label, address, whether it is chosen."""
-        return [
-            (str(label), f"?{urlencode(chosen.query(status=key))}", key == chosen.status)
-            for key, (label, _statuses) in STATUSES.items()
-        ]
+        asked = set(chosen.given.get("status", ()))
+        return [(label, chosen.query(status=sorted(group)), group == asked) for label, group in STATUSES]
 
     def _pages(self, request: HttpRequest) -> OpenPages:
         return OpenPages(request, self.admin_site.name)
@@ -269,12 +265,9 @@ class FailureAdmin(FailureActions):
 
     @view("group/", "group")
     def _group(self, request: HttpRequest) -> HttpResponse:
-        chosen = chosen_by(request.user, request.GET.dict())
-        now = database.now()
-        found = None
-        if chosen.job_type and chosen.fingerprint is not None and chosen.is_known:
-            found = _read(request, chosen, now)
-        if found is None or not found.keys:
+        chosen, now = chosen_by(request.user, request.GET), database.now()
+        found = _read(request, chosen, now)
+        if not GROUP.issubset(chosen.given) or not found.keys:
             text = _("This group is empty by now: its jobs were retried, canceled or deleted.")
             self.message_user(request, text, messages.WARNING, extra_tags="empty_group")
             return HttpResponseRedirect(self.url_of("changelist"))
@@ -282,7 +275,7 @@ class FailureAdmin(FailureActions):
 
     def _show(self, request: HttpRequest, chosen: Chosen, found: Failures, group: Group, now: Any) -> HttpResponse:
         (row,) = RowMaker(request, self._pages(request), chosen, found, [group], MAX_TENANTS).rows()
-        whole, all_url = ALL in request.GET, f"?{urlencode(chosen.query() | {ALL: '1'})}"
+        whole, all_url = ALL in request.GET, chosen.query(**{ALL: "1"})
         # A traceback is not even read for people who may not see it.
         traceback = last_traceback(row.newest) if is_system_admin(request) else ""
         done = of_group(request.user, group.job_type, group.error_fingerprint)
@@ -297,7 +290,7 @@ class FailureAdmin(FailureActions):
             is_cut=found.is_cut,
             error=block(row.newest.error_message, whole=whole, all_url=all_url),
             traceback=block(traceback, whole=whole, all_url=all_url) if traceback else "",
-            narrowed=words(dataclasses.replace(chosen, job_type="")),
+            narrowed=chosen.words(GROUP),
             whole_url=self._links.failure_group(group.job_type, group.error_fingerprint),
             jobs=self._newest(request, chosen),
             **self._shared(request, chosen, now),
@@ -322,7 +315,7 @@ class FailureAdmin(FailureActions):
 
 def _tenant(job: Job, chosen: Chosen) -> Any:
     """Return the organization of a job, with a link to its part of what is chosen."""
-    url = "" if organizations.is_gone(job) else f"?{urlencode(chosen.query(organization=shown_id(job)))}"
+    url = "" if organizations.is_gone(job) else chosen.query(organization=shown_id(job))
     return linked(url, tenant(job))
 
 
@@ -332,103 +325,67 @@ def _read(request: HttpRequest, chosen: Chosen, now: Any) -> Failures:
     return read_failures(request.user, now, chosen.filters)
 
 
-# What the address of the page of failures asks for: a type, an organization, a status.
+# What the address of a page of failures asks for, or the form of its buttons, in terms of a filter of jobs.
 
 
-MAX_TYPE: Final = 100
-MAX_FINGERPRINT: Final = 64
 #: The choices of the status, in the order in which they are offered.
-STATUSES: Final[dict[str, tuple[Any, frozenset[Status]]]] = {
-    "": (gettext_lazy("All"), WITH_ERRORS),
-    RETRYING: (gettext_lazy("Retried by themselves"), AWAITING_RETRY),
-    **{str(status): (status.label, frozenset({status})) for status in Status if status in WITH_ERRORS},
-}
+STATUSES: Final[tuple[tuple[Any, frozenset[Status]], ...]] = (
+    (gettext_lazy("All"), frozenset()),
+    (gettext_lazy("Retried by themselves"), AWAITING_RETRY),
+    *((status.label, frozenset({status})) for status in Status if status in WITH_ERRORS),
+)
+#: What names a group.
+GROUP: Final = frozenset({"job_type", "error_fingerprint"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """What is asked for. ``is_known`` is False where the organization or the status is none that the user may see."""
+    """What is ``given``, and the filter of the failed jobs that it names: none, where a value cannot be."""
 
-    job_type: str = ""
-    fingerprint: str | None = None
-    organization: Any = None
-    status: str = ""
-    is_known: bool = True
+    given: Mapping[str, Any]
+    filters: JobFilter
 
     @property
-    def statuses(self) -> frozenset[Status]:
-        """Return the statuses that are meant."""
-        return STATUSES[self.status][1]
+    def is_known(self) -> bool:
+        """Return whether there are such organizations and states, and the user may see them."""
+        return self.filters != NO_JOBS
 
     @property
-    def filters(self) -> JobFilter:
-        """Return the filter that names the same jobs."""
-        return JobFilter(
-            status=tuple(sorted(self.statuses)),
-            job_type=(self.job_type,) if self.job_type else None,
-            organization=None if self.organization is None else (self.organization.pk,),
-            error_fingerprint=self.fingerprint,
-        )
+    def job_type(self) -> str:
+        """Return the first type that is asked for; empty for all types."""
+        return next(iter(self.filters.job_type or ()), "")
 
-    @property
-    def narrowed(self) -> dict[str, str]:
-        """Return the parameters by which the list of jobs is narrowed in the same way, beside type and error."""
-        values = {"organization": "" if self.organization is None else id_of(self.organization), "status": self.status}
-        return {name: value for name, value in values.items() if value}
+    def without(self, names: Collection[str]) -> dict[str, Any]:
+        """Return what is given, but for the terms of these names."""
+        return {name: value for name, value in self.given.items() if name not in names}
 
-    def query(self, **changes: str) -> dict[str, str]:
-        """Return the parameters of an address that asks for the same but for these changes; blank ones are left out,
-        but not a blank fingerprint, which is that of errors without a text.
-        """
-        values = {"job_type": self.job_type, **self.narrowed, **changes}
-        kept = {name: value for name, value in values.items() if value}
-        return kept if self.fingerprint is None else kept | {"fingerprint": self.fingerprint}
+    def query(self, **changes: Any) -> str:
+        """Return the query of an address that asks for the same but for these changes; an empty list is left out."""
+        return f"?{urlencode({**self.given, **changes}, doseq=True)}"
 
     def list_query(self, **changes: str) -> dict[str, Any]:
         """Return the parameters of the list of the same jobs."""
-        named = {"error_fingerprint" if name == "fingerprint" else name: text for name, text in self.query().items()}
-        return named | {"status": sorted(self.statuses)} | changes
+        return {**self.given, "status": self.filters.status or (), **changes}
+
+    def fields(self, group: Group) -> list[tuple[str, str]]:
+        """Return names and values of the form whose buttons act on what is chosen of this group."""
+        asked = {**self.given, "job_type": group.job_type, "error_fingerprint": group.error_fingerprint}
+        return [(name, text) for name, value in asked.items() for text in listed_of(value)]
+
+    def words(self, without: Collection[str] = ()) -> list[str]:
+        """Return what is asked for but for the terms of these names, for people."""
+        return [f"{LIST_TERMS[name].label}: {text}" for name, text in words_of(self.without(without))]
 
 
-def chosen_by(user: Any, values: Mapping[str, str]) -> Chosen:
+def chosen_by(user: Any, values: QueryDict) -> Chosen:
     """Return what these values of a form or an address ask for."""
-    fingerprint = values.get("fingerprint")
-    asked, status = clean_term(values.get("organization", "")), values.get("status", "")
-    organization = _organization(user, asked) if asked else None
-    is_known = status in STATUSES and (organization is not None or not asked)
-    return Chosen(
-        job_type=clean_term(values.get("job_type", ""), MAX_TYPE),
-        fingerprint=None if fingerprint is None else clean_term(fingerprint, MAX_FINGERPRINT),
-        organization=organization,
-        status=status if status in STATUSES else "",
-        is_known=is_known,
-    )
-
-
-def _organization(user: Any, asked: str) -> Any:
-    """Return the organization with this primary key or id, if there is one that the user may see."""
-    seen = organizations_seen_by(user)
-    rows = database.rows(get_organization_model()) if seen is None else seen
-    for field in ("pk", str(jobs_settings.ORGANIZATION_ID_FIELD)):
-        try:
-            found = rows.filter(**{field: asked}).first()
-        except (TypeError, ValueError, ValidationError, OverflowError, DataError):  # no value of that field
-            continue
-        if found is not None:
-            return found
-    return None
-
-
-def words(chosen: Chosen) -> list[str]:
-    """Return what is chosen, in sentences."""
-    told = []
-    if chosen.job_type:
-        told.append(_("Of the type %(type)s only.") % {"type": chosen.job_type})
-    if chosen.organization is not None:
-        told.append(_("Of the organization %(organization)s only.") % {"organization": chosen.organization})
-    if chosen.status:
-        told.append(_("In this state only: %(status)s.") % {"status": STATUSES[chosen.status][0]})
-    return told
+    values = renamed(values)
+    given = as_object({name: values.getlist(name) for name in TERMS_OF_ADDRESS if name in values})
+    try:
+        filters = JobFilter.read(given, user).both(JobFilter(status=tuple(sorted(WITH_ERRORS))))
+    except InvalidFilter:
+        filters = NO_JOBS
+    return Chosen(given=given, filters=filters if filters.status else NO_JOBS)
 
 
 # What an open page of failures has read out when there are others.
@@ -494,6 +451,8 @@ class FailureRow:
     key: str
     job_type: str
     fingerprint: str
+    #: Names and values of the form whose buttons act on what is chosen of the group.
+    fields: list[tuple[str, str]]
     kind: Any
     kind_url: str
     is_gone: bool
@@ -580,12 +539,13 @@ class RowMaker:
         only = {*group.organizations} if len(group.organizations) == 1 else {None}
         reason = reasons.reason_of(kind, is_held=is_held(self._held, group.job_type, only.pop()))
         here = self._request.get_full_path()
-        chosen = self._chosen.statuses
+        chosen = frozenset(self._chosen.filters.status or ())
         named = self._chosen.list_query(job_type=group.job_type, error_fingerprint=group.error_fingerprint)
         return FailureRow(
             key=f"{zlib.crc32(f'{group.job_type} {group.error_fingerprint}'.encode()):08x}",
             job_type=group.job_type,
             fingerprint=group.error_fingerprint,
+            fields=self._chosen.fields(group),
             kind=line(group.job_type, 60),
             kind_url=self._pages.job_type(kind),
             is_gone=kind is None,
@@ -594,7 +554,7 @@ class RowMaker:
             held_code=reason,
             release=reasons.button_for(self._request, self._links, reason, group.job_type, here),
             **_told(newest, self._errors.get(newest.pk)),
-            url=self._links.failure_group(group.job_type, group.error_fingerprint, **self._chosen.narrowed),
+            url=self._links.failure_group(group.job_type, group.error_fingerprint, **self._chosen.without(GROUP)),
             count=self._count(group.count),
             statuses=[
                 (badge(status), self._count(group.statuses[status])) for status in _ORDER if group.statuses[status]
@@ -624,7 +584,7 @@ class RowMaker:
     def _tenant(self, pk: Any, count: int) -> tuple[SafeString, CappedCount]:
         tenant = self._tenants.get(pk)
         name = tenant_name(pk, tenant)
-        url = "" if tenant is None else f"?{urlencode(self._chosen.query(organization=id_of(tenant)))}"
+        url = "" if tenant is None else self._chosen.query(organization=id_of(tenant))
         return with_page(name, url, self._tenant_pages.get(pk, "")), self._count(count)
 
     def _buttons(self, newest: Job, kind: JobType | None) -> Buttons:

@@ -216,10 +216,14 @@ OFFERED: Final = (
 )
 
 
-class AddressFilter(TermsFilter):
-    """The terms that are in no sidebar; the search has its own box."""
+#: What an address may name; the search has a box of its own.
+TERMS_OF_ADDRESS: Final = tuple(name for name in LIST_TERMS if name != SEARCH)
 
-    names = [name for name in LIST_TERMS if name not in {SEARCH, *(item.parameter_name for item in OFFERED)}]
+
+class AddressFilter(TermsFilter):
+    """The terms that are in no sidebar."""
+
+    names = frozenset(TERMS_OF_ADDRESS).difference(item.parameter_name for item in OFFERED)
 
 
 #: All filters of the list of jobs.

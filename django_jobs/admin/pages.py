@@ -73,14 +73,14 @@ VALUES_BEFORE: Final[Mapping[tuple[str, str], tuple[str, Collection[str]]]] = {
 }
 
 
-def new_address(query: QueryDict) -> str:
-    """Return an address in place of one whose filters have names of before; empty where it has none of these."""
-    renamed = QueryDict(mutable=True)
+def renamed(query: QueryDict) -> QueryDict:
+    """Return the parameters of an address or a form with the names and values that its filters have now."""
+    found = QueryDict(mutable=True)
     for given, values in query.lists():
         for value in values:
             name, now = VALUES_BEFORE.get((given, value), (NAMES_BEFORE.get(given, given), [value]))
-            renamed.setlist(name, [*renamed.getlist(name), *now])
-    return f"?{renamed.urlencode()}" if renamed != query else ""
+            found.setlist(name, [*found.getlist(name), *now])
+    return found
 
 
 class DeclaredList(ChangeList):
@@ -110,8 +110,9 @@ class DeclaredLookups(BaseAdmin):
     """
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        address = new_address(request.GET)
-        return HttpResponseRedirect(address) if address else super().changelist_view(request, extra_context)
+        if (query := renamed(request.GET)) != request.GET:
+            return HttpResponseRedirect(f"?{query.urlencode()}")
+        return super().changelist_view(request, extra_context)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return DeclaredList
@@ -152,10 +153,6 @@ class DeclaredLookups(BaseAdmin):
 def clean_term(text: str, limit: int = MAX_TERM) -> str:
     """Return the part of a typed text that is looked for: without NUL, and at most MAX_TERM characters."""
     return text.replace(NUL, "")[:limit]
-
-
-#: A choice beside the single statuses: what will be retried by itself.
-RETRYING: Final = "retrying"
 
 
 #: A choice beside the single statuses: the changes that the monitor counts as failed attempts.

@@ -20,12 +20,12 @@ def die(kind: JobType, organization: Organization, message: str = "it failed", t
 
 def group(job: Job) -> str:
     """The address of the job's group."""
-    return f"{url('failure', 'group')}?job_type={job.job_type_id}&fingerprint={job.error_fingerprint}"
+    return f"{url('failure', 'group')}?job_type={job.job_type_id}&error_fingerprint={job.error_fingerprint}"
 
 
 def press(client: Client, job: Job, action: str, **fields: Any) -> Any:
     """Press a button of the job's group."""
-    named = {"job_type": job.job_type_id, "fingerprint": job.error_fingerprint, "action": action}
+    named = {"job_type": job.job_type_id, "error_fingerprint": job.error_fingerprint, "action": action}
     return client.post(url("failure", "act"), named | fields, follow=True)
 
 

@@ -19,7 +19,7 @@ READERS: Final = frozenset(
         *("Job", "JobFilter", "filter", "exclude", "get", "Q", "Count", "JobStatus", "send_robust", "deliver_about"),
         *("Response", "HttpResponse", "JsonResponse"),
         # What it is called, what is asked for, and what is said of it.
-        *("in_words", "Chosen", "ActOutcome", "query", "failures", "jobs", "format", "format_html", "jobs_of", "say"),
+        *("in_words", "ActOutcome", "query", "failures", "jobs", "format", "format_html", "jobs_of", "say"),
         # Another filter: a copy of a value writes no row.
         "replace",
         # What Django's interface tells of a task, and the column that a migration makes.

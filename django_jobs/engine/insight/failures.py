@@ -210,9 +210,9 @@ class Failures:
 
 def read_failures(user: Any, now: dt.datetime, filters: JobFilter) -> Failures:
     """Return the groups of the failed jobs that this user may see, by at most one statement for each status."""
-    rows = dataclasses.replace(filters, status=None).queryset(user).order_by()
-    newest, is_cut = _newest(rows, sorted(WITH_ERRORS.intersection(filters.status or WITH_ERRORS)))
-    return Failures(rows=newest, is_cut=is_cut, now=now, keys=_keys(newest))
+    rows, is_bounded = dataclasses.replace(filters, status=None).listed(user)
+    newest, is_cut = _newest(rows.order_by(), sorted(WITH_ERRORS.intersection(filters.status or WITH_ERRORS)))
+    return Failures(rows=newest, is_cut=is_cut or is_bounded, now=now, keys=_keys(newest))
 
 
 def _newest(rows: QuerySet[Job], statuses: Iterable[str]) -> tuple[list[Row], bool]:

@@ -60,7 +60,7 @@ def pages() -> Iterator[Page]:
         yield Page(name=f"monitor, {key}", address=_address("django_jobs_monitor_changelist", range=key))
     yield Page(name="failures", address=_address("django_jobs_failure_changelist"))
     job = _commonest_failure()
-    group = {"job_type": job.job_type_id, "fingerprint": job.error_fingerprint}
+    group = {"job_type": job.job_type_id, "error_fingerprint": job.error_fingerprint}
     yield Page(name="failures, one group", address=_address("django_jobs_failure_group", **group))
     for name, query in _lists(job).items():
         yield Page(name=f"jobs, {name}", address=_address(LIST, **query))

@@ -269,7 +269,7 @@ def test_an_alarm_leads_to_what_it_is_about_and_to_what_helps(
 def test_an_organizations_dead_letters_are_a_click_away(mine: Organization) -> None:
     make_alert("dead_letters", "", {"count": 9, "organizations": {str(mine.pk): 2}})
     (link,) = row(staff_of(mine, permissions=["django_jobs.view_job"])).organizations
-    assert re.findall(r"organization=(\d+)&amp;status=Dead\+Letter", link) == [str(mine.pk)]
+    assert re.findall(r"organization=([\w-]+)&amp;status=Dead\+Letter", link) == [mine.name]
 
 
 def test_a_type_that_is_paused_can_be_resumed(root: Client, kind: JobType) -> None:

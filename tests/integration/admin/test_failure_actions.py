@@ -63,7 +63,7 @@ def test_of_what_is_chosen_alone_one_is_retried(
     root: Client, kind: JobType, mine: Organization, theirs: Organization
 ) -> None:
     chosen, newer = die(kind, mine), die(kind, theirs)
-    press(root, chosen, "retry_one", organization=str(mine.pk))
+    press(root, chosen, "retry_one", organization=mine.name)
     assert [reread(job).status for job in (chosen, newer)] == [Status.PENDING, Status.DEAD_LETTER]
 
 
@@ -105,7 +105,7 @@ def test_all_that_are_chosen_alone_are_acted_on(
 ) -> None:
     own, foreign = (job_in("Failed", job_type=kind, organization=tenant) for tenant in (mine, theirs))
     dead = die(kind, mine)
-    press(root, own, "retry_all", organization=str(mine.pk), status="Failed")
+    press(root, own, "retry_all", organization=mine.name, status="Failed")
     work_off()
     assert [reread(job).status for job in (own, foreign, dead)] == ["Pending", "Failed", "Dead Letter"]
 
@@ -170,7 +170,7 @@ def test_dead_letters_are_deleted_and_what_waits_for_its_retry_is_not(
 def test_what_cannot_be_taken_back_is_asked_first(root: Client, kind: JobType, mine: Organization) -> None:
     for number in (1, 2):
         jobs = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter")]
-        shown = root.get(f"{group(jobs[0])}&organization={mine.pk}").content.decode()
+        shown = root.get(f"{group(jobs[0])}&organization={mine.name}").content.decode()
         for verb in ("retry", "cancel", "delete"):
             (address,) = re.findall(rf'href="([^"]*/all/{verb}/[^"]*)"', shown)
             assert unescape(address) == all_of(jobs[0], verb, organization=mine.name)
@@ -216,7 +216,7 @@ def test_what_is_no_button_of_ours_does_nothing_and_says_so(root: Client, kind: 
 
 def test_a_look_does_nothing(root: Client, kind: JobType, mine: Organization) -> None:
     job = die(kind, mine)
-    fields = {"action": "retry_one", "job_type": kind.pk, "fingerprint": job.error_fingerprint}
+    fields = {"action": "retry_one", "job_type": kind.pk, "error_fingerprint": job.error_fingerprint}
     assert root.get(url("failure", "act"), fields).status_code == 405
     assert reread(job).status == Status.DEAD_LETTER
 

@@ -90,7 +90,7 @@ def test_the_button_of_the_message_passes_the_check_against_forged_requests(kind
     page = text(strict, group(job))
     token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
     assert token is not None
-    fields: dict[str, Any] = {"job_type": kind.pk, "fingerprint": job.error_fingerprint, "action": "retry_one"}
+    fields: dict[str, Any] = {"job_type": kind.pk, "error_fingerprint": job.error_fingerprint, "action": "retry_one"}
     (message,) = said(strict.post(url("failure", "act"), {**fields, "csrfmiddlewaretoken": token[1]}, follow=True))
     address, own = button_in(message)
     assert strict.post(address, own).status_code == 302

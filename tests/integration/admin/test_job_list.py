@@ -46,7 +46,7 @@ def test_a_failed_job_shows_the_first_words_of_its_error_with_a_link_to_its_like
     kind = make_job_type(type_name="mails")
     job = end(raised(start(pending_job(kind)), "Permanent", text="No <b>mailer</b>\n" + "x" * 500))
     page = text(root, url("job", "changelist"))
-    group = f"{url('failure', 'group')}?job_type=mails&amp;fingerprint={job.error_fingerprint}"
+    group = f"{url('failure', 'group')}?job_type=mails&amp;error_fingerprint={job.error_fingerprint}"
     assert f'<a class="djobs-error" data-djobs-error="{job.pk}" href="{group}">No &lt;b&gt;mailer&lt;/b&gt; xxx' in page
     assert "x" * 120 not in page
 
