@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -49,6 +49,10 @@ from django_jobs.texts import code_of, said, say
 # Commands that answer people with text, and programs with JSON: ``--json``.
 
 
+#: What is told of a value that is not there.
+NOTHING: Final = "-"
+
+
 class JsonAnswers(BaseCommand):
     """A command with ``--json``: what it has to say goes to stdout as one line of JSON.
 
@@ -56,6 +60,8 @@ class JsonAnswers(BaseCommand):
     """
 
     as_json = False
+    #: Whether its reader has left.
+    is_unread = False
     #: What is added where an argument is unknown.
     hint = ""
     _called_from_command_line = False
@@ -93,20 +99,18 @@ class JsonAnswers(BaseCommand):
             self._tell_error(error, error.returncode)
             sys.exit(error.returncode)
 
-    def say(self, facts: dict[str, Any], text: str) -> None:
-        """Write the answer: the facts with ``--json``, else the text."""
+    def say(self, facts: dict[str, Any], text: str | None = None) -> None:
+        """Write the answer: the facts with ``--json``, else the text, or what the facts say in lines."""
+        if self.as_json:
+            text = json.dumps(facts, cls=DjangoJSONEncoder)
         try:
-            self.stdout.write(json.dumps(facts, cls=DjangoJSONEncoder) if self.as_json else text)
+            self.stdout.write("\n".join(in_lines(facts)) if text is None else text)
             self.stdout.flush()
         except BrokenPipeError:
-            self.go_unread()
-
-    def go_unread(self) -> None:
-        """Write to nobody from now on, after a reader who has left, as `head` when it has seen enough.
-
-        The interpreter flushes the stream when it exits, and that would fail again.
-        """
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
+            # A reader has left who has seen enough, such as `head`. What is written from now on goes to nobody: the
+            # interpreter flushes the stream when it exits, and that would fail again.
+            self.is_unread = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
 
     def note(self, text: str) -> None:
         """Write what people should know besides; programs find it in the facts."""
@@ -130,6 +134,54 @@ class JsonAnswers(BaseCommand):
         word = error.code if isinstance(error, Refused) else "refused"
         body = {"code": word, "message": str(error), "exit_code": code, **facts}
         self.stderr.write(json.dumps({"error": body}, cls=DjangoJSONEncoder), lambda line: line)
+
+
+#: Of rows that have more than a line can hold: what people are told.
+TOLD: Final = {"alarms": ("rule", "since", "text"), "oldest": ("batch_id", "state", "progress", "total", "name")}
+
+
+def in_lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield facts as people read them: a line for each value, and a table for each list."""
+    for name, value in facts.items():
+        if not isinstance(value, list):
+            yield f"{_word(name):<24}{_in_words(value)}"
+        inner = {title: rows for title, rows in value.items() if rows} if isinstance(value, dict) else {}
+        for title, rows in {name: value, **inner}.items():
+            if isinstance(rows, list):
+                yield from _table(title, rows)
+
+
+def _table(title: str, rows: list[Any]) -> Iterator[str]:
+    """Yield how many rows there are, and the rows in columns, without those that are empty in all of them."""
+    yield f"{_word(title):<24}{len(rows)}"
+    cells = [row if isinstance(row, dict) else {"name": row} for row in rows]
+    names = [name for name in (cells[0] if cells else ()) if name in TOLD.get(title, (name,))]
+    table = [list(map(_word, names)), *([_in_words(row[name]) for name in names] for row in cells)]
+    filled = [column for column in zip(*table, strict=True) if any(text != NOTHING for text in column[1:])]
+    widths = [max(map(len, column)) for column in filled]
+    for line in zip(*filled, strict=True):
+        yield "  " + "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _word(name: str) -> str:
+    return name[:1].upper() + name[1:].replace("_", " ")
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        if "capped" in value:
+            return f"{value['count']}{'+' if value['capped'] else ''}"
+        plain = {name: item for name, item in value.items() if not isinstance(item, list)}
+        return ", ".join(f"{_word(name)} {_in_words(item)}" for name, item in plain.items())
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dt.datetime):
+        return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if value in (None, ""):
+        return NOTHING
+    return f"{value:.1f}" if isinstance(value, float) else str(value).splitlines()[0]
 
 
 class ShellCommand(JsonAnswers):

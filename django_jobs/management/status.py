@@ -1,9 +1,7 @@
-"""The facts that ``jobs_status`` and ``jobs_check`` tell."""
+"""The facts that ``jobs_status`` tells: to programs as they are, to people in lines and tables. Times are in UTC."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterator
 from typing import Any, Final
 
 from django_jobs.engine.alerts.reading import read_all_alerts
@@ -19,9 +17,6 @@ from django_jobs.engine.insight.inspection import (
 )
 from django_jobs.engine.ports import Queue
 from django_jobs.models import Worker
-
-# What ``jobs_status --json`` answers: the same as the text, for programs. Times are in UTC.
-
 
 #: Alarms and breakers that are told one by one.
 MAX_HELD: Final = 20
@@ -41,7 +36,9 @@ def status_facts(seen: Snapshot) -> dict[str, Any]:
             **_capped(seen.batches.count, MAX_BATCHES),
             "oldest": [batch.as_dict() for batch in seen.batches.oldest],
         },
-        **held_facts(),
+        "alarms": _alarms(),
+        "breakers": _breakers(),
+        "limits": [_limit(item.in_use, item.waiting, has_more=item.has_more) for item in read_full_types()],
         "scheduler": {
             "holder": seen.leader.holder,
             "is_alive": seen.leader.is_alive,
@@ -119,31 +116,3 @@ def _worker(worker: Worker) -> dict[str, Any]:
         "queues": worker.queues.split(","),
         "quiet_since": worker.quiet_since,
     }
-
-
-def held_facts() -> dict[str, list[dict[str, Any]]]:
-    """Return the open alarms, the breakers that hold jobs, and the types at their limits while jobs wait, read now."""
-    return {
-        "alarms": _alarms(),
-        "breakers": _breakers(),
-        "limits": [_limit(item.in_use, item.waiting, has_more=item.has_more) for item in read_full_types()],
-    }
-
-
-def held_lines() -> Iterator[str]:
-    """Yield the same facts in lines; none where nothing is wrong."""
-    for name, rows in held_facts().items():
-        if rows:
-            yield f"{name.capitalize():<12} {len(rows)}"
-            yield from (f"  {_in_a_line(row)}" for row in rows)
-            yield ""
-
-
-def _in_a_line(row: dict[str, Any]) -> str:
-    if "text" in row:
-        return f"{row['rule']:<20} {row['text']}"
-    shown = {name: value for name, value in row.items() if value not in (None, "", False)}
-    return ", ".join(
-        f"{name} {value:%Y-%m-%d %H:%M:%S}" if isinstance(value, dt.datetime) else f"{name} {value}"
-        for name, value in shown.items()
-    )

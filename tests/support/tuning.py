@@ -107,7 +107,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "status_counted_jobs": (
         ("django_jobs.engine.insight.inspection", "MAX_ENDED"),
         ("django_jobs.management.status", "MAX_ENDED"),
-        ("django_jobs.management.commands.jobs_status", "MAX_ENDED"),
     ),
     "waiting_signals": ("django_jobs.engine.insight.events", "MAX_WAITING"),
     # Commands, probes and tests of hosts

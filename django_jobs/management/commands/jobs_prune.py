@@ -111,13 +111,8 @@ class Command(ShellCommand):
         FileSweep().step()
         left = FileDeletion.primary.count()
         stays = organization_pk is not None and has_jobs(organization_id=organization_pk)
-        lines = [f"{count} jobs deleted."]
-        if left:
-            lines.append(f"The files of {left} jobs could not be deleted; the scheduler tries again.")
-        if stays:
-            lines.append("The others stay: they have not ended, are needed by such, or ended too recently.")
         facts = {"deleted": count, "organization": whose if erases else None, "files_left": left, "others_stay": stays}
-        self.say(facts, "\n".join(lines))
+        self.say(facts)
 
 
 def _by_key(key: str, organization: str | None) -> Meant:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -35,18 +34,8 @@ class Command(ShellCommand):
                 found = declared_types.sync_declared_types(using=using)
                 schedules = declared_schedules.sync_declared_schedules(using=using)
             left, taken = declared_types.undeclared_types(using=using), declared_schedules.taken_names(using=using)
-        if self.as_json:
-            types, others = [_facts(item) for item in found], [_facts(item) for item in schedules]
-            facts = {"check": options["check"], "job_types": types, "schedules": others, "undeclared": left}
-            self.say(facts, "")
-        else:
-            would_be = "would be " if options["check"] else ""
-            self._tell(found, "", would_be)
-            for name in left:
-                self.stdout.write(f"{name}: left, though no code declares it; disable it, or delete it without jobs")
-            if not any(item.is_written for item in found):
-                self.stdout.write("The rows of all declared job types are up to date.")
-            self._tell(schedules, "schedule ", would_be)
+        types, others = [_facts(item) for item in found], [_facts(item) for item in schedules]
+        self.say({"check": options["check"], "job_types": types, "schedules": others, "undeclared": left})
         if taken:
             raise Refused(" ".join(taken), code="name_taken")
         written = [item.name for item in found if item.is_written]
@@ -55,20 +44,6 @@ class Command(ShellCommand):
             names = ", ".join(written)
             text = f"Not up to date: {names}. Run `manage.py migrate` or `manage.py jobs_sync`."
             raise Refused(text, code="not_up_to_date")
-
-    def _tell(self, found: Sequence[Difference], kind: str, would_be: str) -> None:
-        for item in found:
-            name, left = kind + item.name, f"left as an administrator has it ({', '.join(item.kept)})"
-            if item.is_undeclared:
-                self.stdout.write(f"{name}: {left if item.kept else would_be + 'disabled'}, since no code declares it")
-                continue
-            if item.is_missing:
-                self.stdout.write(f"{name}: {would_be}created")
-            elif item.is_written:
-                what = ", ".join(item.fields) or "what the code says is remembered"
-                self.stdout.write(f"{name}: {would_be}updated ({what})")
-            if item.kept:
-                self.stdout.write(f"{name}: {left}")
 
 
 def _facts(item: Difference) -> dict[str, Any]:

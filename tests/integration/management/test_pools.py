@@ -97,12 +97,9 @@ def test_the_status_shows_the_depths_of_each_pool(gpu: JobType, organization: Or
     submit_job(gpu, organization)
     submit_job(make_job_type(), organization, priority="Low")
     verbs.dispatch()
-    lines = run("jobs_status").splitlines()
-    first, second = lines.index(next(item for item in lines if item.startswith("Pool default"))), 5
-    assert lines[first].split() == ["Pool", "default", "due", "later", "queued", "running", "tickets"]
-    assert lines[first + 4].split() == ["Low", "0", "0", "1", "0", "1"]
-    assert lines[first + second].split()[:2] == ["Pool", "gpu"]
-    assert lines[first + second + 3].split() == ["Normal", "0", "0", "1", "0", "1"]
+    rows = [line.split() for line in run("jobs_status").splitlines()]
+    assert ["default", "Low", "0", "0", "1", "0", "1"] in rows
+    assert ["gpu", "Normal", "0", "0", "1", "0", "1"] in rows
 
 
 def test_the_status_shows_what_waits_for_a_pool_that_is_not_configured(
@@ -111,9 +108,7 @@ def test_the_status_shows_what_waits_for_a_pool_that_is_not_configured(
     submit_job(gpu, organization)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
     verbs.forget_pools()
-    lines = run("jobs_status").splitlines()
-    at = lines.index(next(item for item in lines if item.startswith("Pool gpu")))
-    assert lines[at + 3].split() == ["Normal", "1", "0", "0", "0", "0"]
+    assert ["gpu", "Normal", "1", "0", "0", "0", "0"] in [line.split() for line in run("jobs_status").splitlines()]
 
 
 # -- jobs_worker
