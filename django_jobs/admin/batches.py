@@ -37,25 +37,23 @@ from django_jobs.admin.pages import (
 from django_jobs.admin.reasons import MORE, notice
 from django_jobs.admin.writing import (
     NOTHING,
+    Fact,
+    FactGroup,
     ago,
     as_json,
     badge,
-    fact,
-    field,
     format_number,
     line,
     linked,
     moment,
-    says_nothing,
     state_badge,
-    without,
 )
 from django_jobs.engine import organizations
 from django_jobs.engine.batches import describe_batches, up_to_date
 from django_jobs.engine.control import batches
 from django_jobs.engine.insight.problems import trouble, troubled_batches
 from django_jobs.engine.insight.search import oldest_key
-from django_jobs.engine.job_types.masking import hidden_from
+from django_jobs.engine.job_types.masking import Names, hidden_from
 from django_jobs.engine.organizations import is_gone, shown_id
 from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
 from django_jobs.exceptions import JobsError
@@ -174,91 +172,72 @@ def count_in(batch: Any, statuses: frozenset[str]) -> int:
 
 
 class BatchFacts(BaseAdmin):
-    """The fields of a batch's page."""
+    """The facts of a batch's page, in groups of lines. A fact that is empty for the batch is left out."""
 
-    fieldsets = (
-        (None, {"fields": (("of_organization", "owned_by", "takes_jobs_of"),)}),
-        (gettext_lazy("What follows"), {"fields": ("if_completed", "if_failed")}),
-        (gettext_lazy("Times"), {"fields": (("created", "started", "closed", "expired", "ended_at"),)}),
-        (gettext_lazy("Changes"), {"fields": (("canceled_on", "canceler"), "retrier", "kept")}),
-    )
+    # Django shows no field of its own.
+    fieldsets = ((None, {"fields": ()}),)
 
-    created = field(gettext_lazy("created"), "created_at", moment)
-    started = field(gettext_lazy("started"), "started_at", moment)
-    closed = field(gettext_lazy("closed"), "closed_at", moment)
-    expired = field(gettext_lazy("expired"), "expired_at", moment)
-    ended_at = field(gettext_lazy("ended"), "completed_at", moment)
-    canceled_on = field(gettext_lazy("canceled"), "canceled_at", moment)
-    canceler = field(gettext_lazy("by"), "canceled_by", line)
-    retrier = field(gettext_lazy("last retried by"), "retried_by", line)
-    kept = field(gettext_lazy("jobs that the access policy refused"), "refused", format_number)
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out the lines that are empty for this batch."""
-        if obj is None:
-            return self.fieldsets
-        obj.hidden_names, obj.pages = hidden_from(request.user), OpenPages(request, self.admin_site.name)
-        fields = [name for _, options in self.fieldsets for item in options["fields"] for name in _names(item)]
-        hidden = {name for name in fields if says_nothing(getattr(self, name), obj)}
-        return [
-            (title, {**options, "fields": shown})
-            for title, options in self.fieldsets
-            if (shown := without(options["fields"], hidden))
-        ]
-
-    @fact(gettext_lazy("organization"), "organization", always=True)
-    def of_organization(self, batch: Any) -> SafeString | str:
-        """Return the id of the batch's organization, with a link to its page or to its jobs."""
-        return organization_line(batch.pages, batch)
-
-    @fact(gettext_lazy("owner"), "owner_name")
-    def owned_by(self, batch: Any) -> SafeString | str:
-        """Return the name of the batch's owner, with a link to their jobs."""
-        return owner_jobs(Links(self.admin_site.name), batch.owner_name)
-
-    @fact(gettext_lazy("open to"), "open_to", always=True)
-    def takes_jobs_of(self, batch: Any) -> str:
-        """Return whose jobs the batch takes beside those of server code."""
+    @staticmethod
+    def facts_of(pages: OpenPages, batch: Any) -> list[FactGroup]:
+        """Return the facts for the reader of these pages."""
+        names = hidden_from(pages.user)
+        open_to = str(batch.get_open_to_display())  # beside those of server code
         if batch.open_to == OpenTo.OWNER and not batch.owner_name:
-            return gettext("server code alone")
-        return str(batch.get_open_to_display())
+            open_to = gettext("server code alone")
 
-    @fact(gettext_lazy("if all complete"), "then")
-    def if_completed(self, batch: Any) -> SafeString:
-        """Return what is submitted once all its jobs completed."""
-        return self._follow_up(batch, batch.then, batch.then_job_id)
+        def follow_up(pk: int | None) -> Callable[[Any], SafeString]:
+            return lambda given: _follow_up(pages, names, given, pk)
 
-    @fact(gettext_lazy("if not"), "on_failure")
-    def if_failed(self, batch: Any) -> SafeString:
-        """Return what is submitted once all its jobs ended and not all completed."""
-        return self._follow_up(batch, batch.on_failure, batch.on_failure_job_id)
+        groups = (
+            FactGroup(
+                None,
+                [
+                    Fact("of_organization", _("organization"), organization_line(pages, batch)),
+                    Fact("owned_by", _("owner"), batch.owner_name, lambda name: owner_jobs(pages.links, name)),
+                    Fact("takes_jobs_of", _("open to"), open_to),
+                ],
+            ),
+            FactGroup(
+                _("What follows"),
+                [Fact("if_completed", _("if all complete"), batch.then, follow_up(batch.then_job_id))],
+                [Fact("if_failed", _("if not"), batch.on_failure, follow_up(batch.on_failure_job_id))],
+            ),
+            FactGroup(
+                _("Times"),
+                [
+                    Fact("created", _("created"), batch.created_at, moment),
+                    Fact("started", _("started"), batch.started_at, moment),
+                    Fact("closed", _("closed"), batch.closed_at, moment),
+                    Fact("expired", _("expired"), batch.expired_at, moment),
+                    Fact("ended_at", _("ended"), batch.completed_at, moment),
+                ],
+            ),
+            FactGroup(
+                _("Changes"),
+                [
+                    Fact("canceled_on", _("canceled"), batch.canceled_at, moment),
+                    Fact("canceler", _("by"), batch.canceled_by, line),
+                ],
+                [Fact("retrier", _("last retried by"), batch.retried_by, line)],
+                [Fact("kept", _("jobs that the access policy refused"), batch.refused, format_number)],
+            ),
+        )
+        return [group for group in groups if group]
 
-    def _follow_up(self, batch: Any, given: dict[str, Any], pk: int | None) -> SafeString:
-        """Return a link to the job that was submitted, or what will be, with sensitive values masked."""
-        kind = self._kind(batch, str(given["job_type"]))
-        if pk is not None:
-            return self._submitted(batch, kind, pk)
+
+def _follow_up(pages: OpenPages, names: Names, given: dict[str, Any], pk: int | None) -> SafeString:
+    """Return a link to the job that was submitted, or what will be, with sensitive values masked."""
+    type_name = str(given["job_type"])
+    kind = linked(pages.job_type(JobType.primary.filter(pk=type_name).first()), line(type_name, 60))
+    if pk is None:
         values = {name: value for name, value in given.items() if name != "job_type"}
-        shown = as_json(values, batch.hidden_names) if values else ""
         # Translators: the name of a job type, and what is submitted of it.
         text = gettext("{type}, not submitted yet {parameters}")
-        return format_html(text, type=kind, parameters=shown)
-
-    @staticmethod
-    def _kind(batch: Any, name: str) -> SafeString | str:
-        """Return the name of a type as a link to its page, where the reader may open it."""
-        return linked(batch.pages.job_type(JobType.primary.filter(pk=name).first()), line(name, 60))
-
-    @staticmethod
-    def _submitted(batch: Any, kind: SafeString | str, pk: int) -> SafeString:
-        found = Job.primary.filter(pk=pk).first()
-        if found is None:
-            return format_html(gettext("{type}: submitted, and deleted since"), type=kind)
-        return format_html("{}: {}", kind, linked(batch.pages.job(found), found.name))
-
-
-def _names(item: Any) -> tuple[str, ...]:
-    return (item,) if isinstance(item, str) else tuple(item)
+        return format_html(text, type=kind, parameters=as_json(values, names) if values else "")
+    found = Job.primary.filter(pk=pk).first()
+    if found is None:
+        return format_html(gettext("{type}: submitted, and deleted since"), type=kind)
+    return format_html("{}: {}", kind, linked(pages.job(found), found.name))
 
 
 # The list of batches: its columns, its filters, and how far it looks.
@@ -480,10 +459,12 @@ class BatchAdmin(BatchColumns, BatchFacts, SeesJobs):
 
     def _page_of(self, request: HttpRequest, batch: Any) -> dict[str, Any]:
         """Return what stands on a batch's page around its facts."""
+        batch.pages = OpenPages(request, self.admin_site.name)
         links = Links(self.admin_site.name)
         notices, failed = notices_of(batch), self._failures(batch)
         return {
             "subtitle": None,
+            "facts": self.facts_of(batch.pages, batch),
             "title": str(batch),
             "state_badge": state_badge(batch.told.state),
             "note": note(batch),

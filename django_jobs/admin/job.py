@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import json
 import mimetypes
@@ -11,7 +10,6 @@ from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied, SuspiciousFileOperation
 from django.db.models import QuerySet
@@ -61,19 +59,16 @@ from django_jobs.admin.search import SavedFilters
 from django_jobs.admin.writing import (
     ALL,
     CUT,
+    Fact,
+    FactGroup,
     as_json,
     badge,
     block,
     brief_duration,
-    fact,
-    field,
     format_duration,
     line,
     linked,
     moment,
-    other,
-    says_nothing,
-    without,
 )
 from django_jobs.conf import output_storage
 from django_jobs.downloads import Download
@@ -83,7 +78,7 @@ from django_jobs.engine.execution.retry_policy import PERMANENT
 from django_jobs.engine.execution.steps import title_of
 from django_jobs.engine.insight.failures import RaisedError, raised_error
 from django_jobs.engine.insight.status import describe
-from django_jobs.engine.job_types.masking import Names, hidden_from, masked, sensitive_names
+from django_jobs.engine.job_types.masking import Names, hidden_from, masked
 from django_jobs.engine.observers import without_carried
 from django_jobs.engine.schedules.definitions import may_manage
 from django_jobs.engine.store import database
@@ -99,7 +94,128 @@ from django_jobs.statuses import (
     RunAfter,
     Status,
 )
-from django_jobs.values import JobStatus
+
+# The read-only facts on a job's page: what ``values.JobStatus`` tells of it, and what else its row has.
+
+
+class JobFacts(BaseAdmin):
+    """The facts of a job's page, in groups of lines. A fact that is empty for the job is left out."""
+
+    # Django shows no field of its own.
+    fieldsets = ((None, {"fields": ()}),)
+
+    def facts_of(self, request: HttpRequest, job: Job, names: Names, *, whole: bool, results: bool) -> list[FactGroup]:
+        """Return the facts. What lies under the keys ``names`` is masked; without ``results`` none is told."""
+        site, pages, links = self.admin_site.name, OpenPages(request, self.admin_site.name), Links(self.admin_site.name)
+        kind, is_admin = type_of(job), is_system_admin(request)
+        type_url = pages.job_type(kind)
+        follows, schedule = followed_batch(job), schedule_of(request.user, job)
+        submitted_by = None if is_submitter_hidden(request.user, job) else job.submitted_by_id
+        type_name, worker = line(job.job_type_id, 60), job.worker_name if is_admin else ""
+        retries = _("%(count)d of %(total)d used") % {"count": job.retry_count, "total": job.max_retries}
+        starts_after: SafeString | str = ""
+        if job.run_after == RunAfter.ENDED:
+            starts_after = _("The jobs that it waits for have ended, whatever became of them.")
+        progress: SafeString | str = ""
+        if job.progress or job.status == Status.RUNNING:
+            text = '{} <bdi data-djobs-message="{}">{}</bdi>'
+            progress = format_html(text, progress_bar(job), job.pk, job.progress_message)
+
+        def waits(reason: str) -> SafeString:
+            own_url = type_url if is_admin else ""  # who may change it
+            told = waits_in_words(job, reason, names, own_url, is_for_system_admin=is_admin)
+            return format_html('<span data-code="{}">{}</span>', *told)
+
+        def written(value: Any) -> SafeString | str:
+            return as_json(value, names, whole=whole)
+
+        groups = (
+            FactGroup(
+                None,
+                [
+                    Fact("type_name", _("type"), linked(type_url or links.jobs(job_type=job.job_type_id), type_name)),
+                    Fact("tenant", _("organization"), organization_line(pages, job)),
+                    Fact("owned_by", _("owner"), owner_jobs(links, job.owner_name, 40)),
+                ],
+                [
+                    Fact("urgency", _("priority"), Priority(job.priority).label),
+                    Fact("attempts_left", _("retries"), retries),
+                ],
+                [Fact("waits_because", _("why it waits"), describe(job).waiting_for, waits)],
+                [Fact("starts_after", _("starts after"), starts_after)],
+                [Fact("of_batch", _("batch"), job.batch_id, lambda _pk: batch_line(site, job))],
+                [Fact("submitter", _("submitted by"), submitted_by, lambda _pk: submitter_line(site, job))],
+                [Fact("followed_batch", _("submitted by"), follows, lambda batch: followed_line(site, job, batch))],
+                [Fact("scheduled_by", _("submitted by"), schedule, lambda origin: schedule_line(site, origin))],
+                [Fact("acted_on_by", _("changed by"), job.operation_id, lambda pk: operation_line(pages, pk))],
+                [Fact("progress_now", _("progress"), progress)],
+            ),
+            FactGroup(
+                _("Work"),
+                [Fact("parameters", _("input parameters"), written(job.input_parameters))],
+                [Fact("outcome", _("result"), job.result if results else None, written)],
+                [Fact("output", _("output"), job.output_reference if results else "", lambda _name: output_line(job))],
+                [Fact("correlation", _("metadata"), without_carried(job.metadata), written)],
+            ),
+            FactGroup(
+                _("Times"),
+                [
+                    Fact("created", _("created"), job.created_at, moment),
+                    Fact("due", _("due at"), job.run_at, moment),
+                    Fact("expires", _("expires at"), job.expires_at, moment),
+                    Fact("queued", _("queued"), job.queued_at, moment),
+                    Fact("started", _("started"), job.started_at, moment),
+                    Fact("ended_at", _("ended"), job.completed_at, moment),
+                ],
+                [
+                    Fact("waited", _("waited"), JobColumns.waited(job)),
+                    Fact("ran", _("ran"), JobColumns.ran(job)),
+                    Fact("time_limit", _("time limit"), job.timeout_seconds, format_duration),
+                    Fact("next_retry", _("next retry"), job.next_retry_at, moment),
+                ],
+            ),
+            FactGroup(
+                _("Cancellation"),
+                [
+                    Fact("cancel_requested", _("cancel requested"), job.cancel_requested_at, moment),
+                    Fact("canceled", _("canceled"), job.canceled_at, moment),
+                    Fact("canceler", _("by"), job.canceled_by, line),
+                ],
+            ),
+            FactGroup(
+                _("Worker"),
+                [
+                    Fact("latest_attempt", _("attempt"), job.attempt),
+                    Fact("worker", _("worker"), worker, lambda name: worker_line(pages, name)),
+                    Fact("lease", _("lease until"), job.lease_expires_at, moment),
+                ],
+                is_collapsible=True,
+            ),
+        )
+        return [group for group in groups if group]
+
+
+def output_line(job: Job) -> SafeString | str:
+    """Return a link to the file that the handler saved, or the reference if it is not the name of one."""
+    reference = job.output_reference
+    if not context.output_belongs_to(reference, job.organization_id, job.name):
+        return line(reference)
+    name = format_html("<bdi>{}</bdi>", PurePosixPath(reference).name)
+    return format_html('<a href="../output/">{}</a>', format_html(_("Download {name}"), name=name))
+
+
+def operation_line(pages: OpenPages, pk: int) -> SafeString | str:
+    """Return the operation that acted on a job last, with a link; it may be deleted by now."""
+    return linked(pages.rows(Operation, [pk]).get(pk, ""), _("operation %(number)s") % {"number": pk})
+
+
+def worker_line(pages: OpenPages, worker_name: str) -> SafeString | str:
+    """Return the worker of the latest attempt, with links to its jobs and to the workers."""
+    name, workers = worker_jobs(pages.links, worker_name, 120), pages.workers()
+    if not workers:
+        return name
+    return format_html('{} <a class="djobs-own-page" href="{}">{}</a>', name, workers, _("workers"))
+
 
 # What stands on a job's page around its facts, and how often an open page asks for it.
 
@@ -113,12 +229,13 @@ FINAL_PAUSE: Final = 10_000
 WHOLE_PAUSE: Final = 15_000
 
 
-class JobPage(JobLogs):
+class JobPage(JobFacts, JobLogs):
     """Puts together what the ``job_*`` files tell of one job."""
 
     def page_of(self, request: HttpRequest, job: Any, buttons: list[tuple[Any, str]]) -> dict[str, Any]:
         """Return what the template of a job's page shows around the fields."""
-        whole, is_admin, now = job.shows_all, is_system_admin(request), database.now()
+        whole, is_admin, now = ALL in request.GET, is_system_admin(request), database.now()
+        names, results = hidden_from(request.user), may_read_results(request, job)
         links = Links(self.admin_site.name)
         logs = self.read_logs(job, request.user, whole=whole)
         history = read_history(job, now, links, whole=whole, is_for_admins=is_admin, logs=logs)
@@ -130,16 +247,17 @@ class JobPage(JobLogs):
             "badge": badge(job.status),
             "note": note(job),
             "news": _news(job, error),
+            "facts": self.facts_of(request, job, names, whole=whole, results=results),
             "error": error,
             "history": history,
-            "work": read_work(job, job.hidden_names, whole=whole, results=may_read_results(request, job)),
+            "work": read_work(job, names, whole=whole, results=results),
             "relatives": [found for found in relatives if found.jobs],
             "family": draw_family(job, relatives[0], relatives[1], links),
             "undrawn": [(found.undrawn, found) for found in relatives[:2] if found.undrawn],
             "shows_all": whole,
             "shows_tracebacks": is_admin,
             "buttons": buttons,
-            "pause": _pause(job, relatives),
+            "pause": WHOLE_PAUSE if whole else _pause(job, relatives),
             "socket_url": socket_url(request),
         }
 
@@ -153,229 +271,9 @@ def _news(job: Job, error: dict[str, Any] | None) -> str:
 
 
 def _pause(job: Any, relatives: list[Relatives]) -> int:
-    if job.shows_all:
-        return WHOLE_PAUSE
     if job.status in UNFINISHED:
         return PAUSE
     return FINAL_PAUSE if job.status in FINAL and not any(found.goes_on for found in relatives) else CALM_PAUSE
-
-
-# The read-only facts on a job's page: what ``values.JobStatus`` tells of it, and what else its row has.
-#
-# A field of JobStatus that no line here tells stands in a group of its own, so that none is forgotten.
-
-
-#: Fields of JobStatus that the page tells in its title, beside it, above the facts and in the lists below them.
-ELSEWHERE: Final = frozenset({"job_id", "status", "depends_on", "error_message", "error_type"})
-
-
-class JobFacts(BaseAdmin):
-    """The fields of a job's page.
-
-    The page notes on the job what it was asked to show, as ``shows_all``, what its reader may not see, as
-    ``hidden_names``, and which pages the reader may open, as ``pages``.
-    """
-
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    ("type_name", "tenant", "owned_by"),
-                    ("urgency", "attempts_left"),
-                    "waits_because",
-                    "starts_after",
-                    "of_batch",
-                    "submitter",
-                    "followed_batch",
-                    "scheduled_by",
-                    "acted_on_by",
-                    "progress_now",
-                )
-            },
-        ),
-        (gettext_lazy("Work"), {"fields": ("parameters", "outcome", "output", "correlation")}),
-        (
-            gettext_lazy("Times"),
-            {
-                "fields": (
-                    ("created", "due", "expires", "queued", "started", "ended_at"),
-                    ("waited", "ran", "time_limit", "next_retry"),
-                )
-            },
-        ),
-        (gettext_lazy("Cancellation"), {"fields": (("cancel_requested", "canceled", "canceler"),)}),
-        (gettext_lazy("Worker"), {"fields": (("latest_attempt", "worker", "lease"),), "classes": ("collapse",)}),
-    )
-
-    created = field(gettext_lazy("created"), "created_at", moment)
-    due = field(gettext_lazy("due at"), "run_at", moment)
-    expires = field(gettext_lazy("expires at"), "expires_at", moment)
-    queued = field(gettext_lazy("queued"), "queued_at", moment)
-    started = field(gettext_lazy("started"), "started_at", moment)
-    ended_at = field(gettext_lazy("ended"), "completed_at", moment)
-    next_retry = field(gettext_lazy("next retry"), "next_retry_at", moment)
-    time_limit = field(gettext_lazy("time limit"), "timeout_seconds", format_duration)
-    canceled = field(gettext_lazy("canceled"), "canceled_at", moment)
-    canceler = field(gettext_lazy("by"), "canceled_by", line)
-    latest_attempt = field(gettext_lazy("attempt"), "attempt", str)
-    lease = field(gettext_lazy("lease until"), "lease_expires_at", moment)
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out the lines that are empty for this job, and the results of a suspended organization's jobs."""
-        if obj is None:
-            return self.fieldsets
-        if not hasattr(obj, "told"):
-            obj.told, obj.follows, obj.schedule = describe(obj), followed_batch(obj), schedule_of(request.user, obj)
-        groups: Any = [*self.fieldsets, *_others(request, obj)]
-        hidden = {
-            name for name in flatten_fieldsets(groups) if says_nothing(getattr(self, str(name), None), obj.told, obj)
-        }
-        hidden |= {name for name, of in (("followed_batch", obj.follows), ("scheduled_by", obj.schedule)) if not of}
-        hidden |= {"submitter"} if is_submitter_hidden(request.user, obj) else set()
-        hidden |= set() if obj.run_after == RunAfter.ENDED else {"starts_after"}
-        hidden |= set() if obj.progress or obj.status == Status.RUNNING else {"progress_now"}
-        hidden |= set() if is_system_admin(request) else {"worker"}
-        hidden |= set() if may_read_results(request, obj) else {"outcome", "output"}
-        return [
-            (title, {**options, "fields": shown})
-            for title, options in groups
-            if (shown := without(options["fields"], hidden))
-        ]
-
-    @fact(gettext_lazy("type"), "job_type", always=True)
-    def type_name(self, job: Any) -> SafeString | str:
-        """Return the job's type, with a link to its page for a reader who may open that, else to its jobs."""
-        address = job.pages.job_type(type_of(job)) or self._links.jobs(job_type=job.job_type_id)
-        return linked(address, line(job.job_type_id, 60))
-
-    @fact(gettext_lazy("organization"), "organization", always=True)
-    def tenant(self, job: Any) -> SafeString | str:
-        """Return the id of the job's organization, with a link to its page or to its jobs; of a deleted one none."""
-        return organization_line(job.pages, job)
-
-    @fact(gettext_lazy("owner"), "owner", always=True)
-    def owned_by(self, job: Job) -> SafeString | str:
-        """Return the name of the job's owner, with a link to their jobs."""
-        return owner_jobs(self._links, job.owner_name, 40)
-
-    @fact(gettext_lazy("priority"), "priority", always=True)
-    def urgency(self, job: Job) -> str:
-        """Return the label of the job's priority."""
-        return str(Priority(job.priority).label)
-
-    @fact(gettext_lazy("retries"), "retry_count", "max_retries", always=True)
-    def attempts_left(self, job: Job) -> str:
-        """Return how many of its retries the job has used."""
-        return _("%(count)d of %(total)d used") % {"count": job.retry_count, "total": job.max_retries}
-
-    @fact(gettext_lazy("why it waits"), "waiting_for")
-    def waits_because(self, job: Any) -> SafeString | str:
-        """Return why the job does not run yet."""
-        reason = (job.told if hasattr(job, "told") else describe(job)).waiting_for or ""
-        is_for_system_admin = job.pages.is_for_system_admin
-        type_url = job.pages.job_type(type_of(job)) if is_for_system_admin else ""  # who may change it
-        told = waits_in_words(job, reason, _hidden_names(job), type_url, is_for_system_admin=is_for_system_admin)
-        return format_html('<span data-code="{}">{}</span>', *told)
-
-    @fact(gettext_lazy("starts after"), always=True)
-    def starts_after(self, job: Job) -> str:
-        """Return that the job does not need its parents to complete. The line is there for such jobs only."""
-        return _("The jobs that it waits for have ended, whatever became of them.")
-
-    @fact(gettext_lazy("batch"), "batch_id")
-    def of_batch(self, job: Job) -> SafeString | str:
-        """Return the batch that the job counts for; it may be deleted by now."""
-        return batch_line(self.admin_site.name, job)
-
-    @fact(gettext_lazy("submitted by"), always=True)
-    def followed_batch(self, job: Job) -> SafeString | str:
-        """Return the batch that submitted the job when it ended. The line is there for such jobs only."""
-        return followed_line(self.admin_site.name, job)
-
-    @fact(gettext_lazy("submitted by"), "submitted_by_id")
-    def submitter(self, job: Job) -> SafeString | str:
-        """Return the job whose handler submitted this one; it may be deleted by now."""
-        return submitter_line(self.admin_site.name, job)
-
-    @fact(gettext_lazy("submitted by"), always=True)
-    def scheduled_by(self, job: Job) -> SafeString:
-        """Return the schedule that submitted the job. The line is there for such jobs only."""
-        return schedule_line(self.admin_site.name, job)
-
-    @fact(gettext_lazy("progress"), "progress", "progress_message", always=True)
-    def progress_now(self, job: Job) -> SafeString:
-        """Return the progress bar and the handler's latest message, which an open page keeps up to date."""
-        message = format_html(' <bdi data-djobs-message="{}">{}</bdi>', job.pk, job.progress_message)
-        return format_html("{}{}", progress_bar(job), message)
-
-    @fact(gettext_lazy("input parameters"), "input_parameters", always=True)
-    def parameters(self, job: Job) -> SafeString | str:
-        """Return the input parameters with sensitive values masked."""
-        return as_json(job.input_parameters, _hidden_names(job), whole=_shows_all(job))
-
-    @fact(gettext_lazy("result"), "result")
-    def outcome(self, job: Job) -> SafeString | str:
-        """Return what the handler returned, with sensitive values masked."""
-        return as_json(job.result, _hidden_names(job), whole=_shows_all(job))
-
-    @fact(gettext_lazy("output"), "output_reference")
-    def output(self, job: Job) -> SafeString | str:
-        """Return a link to the file that the handler saved, or the reference if it is not the name of one."""
-        reference = job.output_reference
-        if not reference or not context.output_belongs_to(reference, job.organization_id, job.name):
-            return line(reference)
-        name = format_html("<bdi>{}</bdi>", PurePosixPath(reference).name)
-        return format_html('<a href="../output/">{}</a>', format_html(_("Download {name}"), name=name))
-
-    @fact(gettext_lazy("metadata"), "metadata")
-    def correlation(self, job: Job) -> SafeString | str:
-        """Return the metadata with sensitive values masked."""
-        return as_json(without_carried(job.metadata), _hidden_names(job), whole=_shows_all(job))
-
-    @fact(gettext_lazy("changed by"), "operation_id")
-    def acted_on_by(self, job: Any) -> SafeString | str:
-        """Return the operation that acted on the job last, with a link; it may be deleted by now."""
-        address = job.pages.rows(Operation, [job.operation_id]).get(job.operation_id, "")
-        return linked(address, _("operation %(number)s") % {"number": job.operation_id})
-
-    @fact(gettext_lazy("worker"), "worker_name")
-    def worker(self, job: Any) -> SafeString | str:
-        """Return the worker of the latest attempt, with links to its jobs and to the workers; for system admins."""
-        name, workers = worker_jobs(self._links, job.worker_name, 120), job.pages.workers()
-        if not workers:
-            return name
-        return format_html('{} <a class="djobs-own-page" href="{}">{}</a>', name, workers, _("workers"))
-
-    @property
-    def _links(self) -> Links:
-        return Links(self.admin_site.name)
-
-    @fact(gettext_lazy("cancel requested"), "cancel_requested")
-    def cancel_requested(self, job: Job) -> SafeString | str:
-        """Return when somebody asked the job to stop."""
-        return moment(job.cancel_requested_at)
-
-
-def _others(request: HttpRequest, job: Job) -> list[tuple[str, dict[str, Any]]]:
-    """Return the fields of JobStatus that no line of the page tells, as a group. Return no group where all are told."""
-    told = ELSEWHERE.union(*(getattr(item, "tells", ()) for item in vars(JobFacts).values()))
-    names = [item.name for item in dataclasses.fields(JobStatus) if item.name not in told]
-    if not names:
-        return []
-    status = describe(job, user=request.user)
-    values = {name: getattr(status, name) for name in names}
-    return [(_("Others"), {"fields": tuple(other(name, value) for name, value in values.items() if value)})]
-
-
-def _shows_all(job: Job) -> bool:
-    return bool(getattr(job, "shows_all", False))
-
-
-def _hidden_names(job: Job) -> Names:
-    """Return the keys whose values the reader may not see: all sensitive ones if nobody said who reads."""
-    names: Names | None = getattr(job, "hidden_names", None)
-    return sensitive_names() if names is None else names
 
 
 # What a job made: who may see it, and its file as a download.
@@ -425,7 +323,7 @@ def _open(job: Job) -> Any:
 
 
 @admin.register(Job)
-class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, JobFacts, JobColumns, NobodyWrites):
+class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, JobColumns, NobodyWrites):
     """Puts together what the ``job_*`` files give: columns, filters, facts, actions, live answers and the download."""
 
     paginator = JobPaginator
@@ -454,9 +352,6 @@ class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, 
         job = super().get_object(request, str(parsed[0]) if parsed else object_id, from_field)
         if job is None or (parsed and job.created_at.year != parsed[1]) or not may_view(request.user, job):
             return None
-        job.shows_all = ALL in request.GET
-        job.hidden_names = hidden_from(request.user)
-        job.pages = OpenPages(request, self.admin_site.name)
         return job
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
@@ -594,12 +489,12 @@ def schedule_of(user: Any, job: Job) -> Origin | None:
     return None
 
 
-def schedule_line(site: str, job: Any) -> SafeString:
+def schedule_line(site: str, origin: Origin) -> SafeString:
     """Return the schedule that submitted a job, with a link, and for which moment."""
-    address = reverse(f"{site}:django_jobs_schedule_change", args=(job.schedule.pk,))
-    schedule = linked(address, format_html("<bdi>{}</bdi>", job.schedule.name))
+    address = reverse(f"{site}:django_jobs_schedule_change", args=(origin.pk,))
+    schedule = linked(address, format_html("<bdi>{}</bdi>", origin.name))
     # Translators: what submitted a job, and for which moment.
-    return format_html(_("the schedule {schedule} for {moment}"), schedule=schedule, moment=moment(job.schedule.due))
+    return format_html(_("the schedule {schedule} for {moment}"), schedule=schedule, moment=moment(origin.due))
 
 
 def _moment(value: object) -> dt.datetime | None:

@@ -665,12 +665,12 @@ def batch_line(site: str, job: Job) -> SafeString | str:
     return _("a batch that is deleted") if found is None else _named(site, found)
 
 
-def followed_line(site: str, job: Any) -> SafeString:
+def followed_line(site: str, job: Job, batch: Batch) -> SafeString:
     """Return the batch that submitted a job when it ended, with a link and the reason."""
     code, text = "on_failure", _("{batch}, when it had ended and not all of its jobs completed")
-    if job.follows.then_job_id == job.pk:
+    if batch.then_job_id == job.pk:
         code, text = "then", _("{batch}, when it had ended and all its jobs completed")
-    return format_html(text, batch=_named(site, job.follows, code))
+    return format_html(text, batch=_named(site, batch, code))
 
 
 def followed_batch(job: Job) -> Batch | None:

@@ -7,21 +7,20 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
-from django.contrib import admin
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.formats import date_format, get_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_lazy, ngettext_lazy
 from django.utils.translation import gettext as _
 
 from django_jobs.engine.job_types.masking import Names, masked
-from django_jobs.engine.observers import without_carried
 from django_jobs.statuses import ActorKind, BatchState, Status
 from django_jobs.texts import in_current_zone, left_to_right
 
@@ -175,52 +174,47 @@ def ago(value: dt.datetime) -> SafeString:
     return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), moment_text(value), text)
 
 
-# Read-only lines of a page. Each says which fields it tells, and is left out where they are empty.
+# Read-only facts of a page, as Django's own template of a fieldset shows fields.
 
-
-Line = TypeVar("Line", bound=Callable[..., Any])
 
 EMPTY: Final[tuple[Any, ...]] = (None, "", 0, {})
 
 
-def fact(label: Any, *tells: str, always: bool = False) -> Callable[[Line], Line]:
-    """Make a method of an admin a line that ``tells`` these fields.
+class Fact:
+    """A value with its label. It is left out if it is empty."""
 
-    It is left out where the first of them is empty, unless it is ``always`` there.
-    """
+    is_readonly = True
 
-    def mark(method: Line) -> Line:
-        method.tells, method.is_always_there = tells, always  # type: ignore[attr-defined]
-        return admin.display(description=label)(method)
+    def __init__(self, name: str, label: Any, value: Any, write: Callable[[Any], Any] = str) -> None:
+        self.field = {"name": name}
+        self.label = label
+        self.contents = None if value in EMPTY else write(value)
 
-    return mark
-
-
-def field(label: Any, name: str, show: Callable[[Any], SafeString | str]) -> Callable[[Any, Any], SafeString | str]:
-    """Make a line that tells one field of the row as ``show`` writes it."""
-
-    def shown(_: Any, row: Any) -> SafeString | str:
-        return show(getattr(row, name))
-
-    return fact(label, name)(shown)
+    @property
+    def label_tag(self) -> SafeString:
+        """Return the label as Django's forms write it."""
+        return format_html("<label>{}{}</label>", capfirst(str(self.label)), forms.Form().label_suffix)
 
 
-def other(name: str, value: Any) -> Callable[[Any], SafeString | str]:
-    """Make a line for a value that no method tells."""
+class FactLine(list[Fact]):
+    """Facts beside each other."""
 
-    def shown(_: Any) -> SafeString | str:
-        return moment(value) if isinstance(value, dt.datetime) else line(str(value))
+    has_visible_field = True
 
-    shown.__name__ = name
-    return admin.display(description=name.replace("_", " "))(shown)
+    @property
+    def fields(self) -> list[Fact]:
+        """Return the facts."""
+        return self
 
 
-def says_nothing(method: Any, *sources: Any) -> bool:
-    """Return whether the first field that the line tells is empty, in the first of the sources that has it."""
-    if getattr(method, "is_always_there", True):
-        return False
-    name = method.tells[0]
-    return without_carried(next(getattr(source, name) for source in sources if hasattr(source, name))) in EMPTY
+class FactGroup(list[FactLine]):
+    """Lines of facts under a title. Empty lines are left out."""
+
+    def __init__(self, name: Any, *lines: list[Fact], is_collapsible: bool = False) -> None:
+        told = (FactLine(fact for fact in facts if fact.contents is not None) for facts in lines)
+        super().__init__(facts for facts in told if facts)
+        self.name, self.is_collapsible = name, is_collapsible
+        self.classes = "collapse" if is_collapsible else ""
 
 
 def without(fields: Iterable[Any], hidden: Collection[Any]) -> tuple[Any, ...]:

@@ -44,7 +44,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
         ("django_jobs.admin.filters", "NEWEST"),
         ("django_jobs.admin.jobs", "NEWEST"),
     ),
-    "job_facts_shown_elsewhere": ("django_jobs.admin.job", "ELSEWHERE"),
     "job_list_named_jobs": ("django_jobs.admin.jobs", "FEW"),
     "job_page_child_jobs": ("django_jobs.admin.job", "LOOKED_AT"),
     "job_page_history_rows": ("django_jobs.admin.job_history", "ROWS"),
