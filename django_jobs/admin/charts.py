@@ -280,24 +280,19 @@ def _line(series: Series, plot: _Plot) -> SafeString:
         if value is not None:
             piece.append((plot.x(place + 0.5), plot.y(value)))
         elif piece:
-            pieces.append(_dot(series, *piece[0]) if len(piece) == 1 else _stroke(series, piece))
+            pieces.append(_stroke(piece, series.color, is_dashed=series.is_dashed))
             piece = []
     return format_html_join("", "{}", ((item,) for item in pieces))
 
 
-def _dot(series: Series, x: float, y: float) -> SafeString:
-    return format_html(
-        '<circle class="djobs-dot djobs-fill-{}" cx="{}" cy="{}" r="{}"></circle>', series.color, x, y, DOT
-    )
-
-
-def _stroke(series: Series, points: Sequence[tuple[float, float]]) -> SafeString:
-    return format_html(
-        '<polyline class="djobs-line djobs-stroke-{}{}" points="{}"></polyline>',
-        series.color,
-        " djobs-dashed" if series.is_dashed else "",
-        " ".join(f"{x},{y}" for x, y in points),
-    )
+def _stroke(points: Sequence[tuple[float, float]], color: str, *, is_dashed: bool = False) -> SafeString:
+    """Return a line through these points; a single one is a dot."""
+    if len(points) == 1:
+        text = '<circle class="djobs-dot djobs-fill-{}" cx="{}" cy="{}" r="{}"></circle>'
+        return format_html(text, color, *points[0], DOT)
+    dashed = " djobs-dashed" if is_dashed else ""
+    text = '<polyline class="djobs-line djobs-stroke-{}{}" points="{}"></polyline>'
+    return format_html(text, color, dashed, " ".join(f"{x},{y}" for x, y in points))
 
 
 # Charts that have no axes: bars and sparklines. Nothing here reads the database.
@@ -349,17 +344,9 @@ def draw_spark(values: Sequence[float | None], least_scale: float = 0.2) -> Safe
         for place, value in enumerate(values)
         if value is not None
     ]
-    drawn = (
-        format_html('<circle class="djobs-dot djobs-fill-warn" cx="{}" cy="{}" r="2.5"></circle>', *points[0])
-        if len(points) == 1
-        else format_html(
-            '<polyline class="djobs-line djobs-stroke-warn" points="{}"></polyline>',
-            " ".join(f"{x},{y}" for x, y in points),
-        )
-    )
     return format_html(
         '<svg class="djobs-spark" viewBox="0 0 {} {}" aria-hidden="true" focusable="false">{}</svg>',
         width,
         height,
-        drawn,
+        _stroke(points, "warn"),
     )

@@ -161,32 +161,21 @@ class AttemptSpans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waterfall:
-    """The newest attempts, the oldest of them first, on an axis of ``length`` seconds.
+    """The newest attempts, the oldest of them first, and the seconds of the axis from the first of them on.
 
     ``breaks`` are the places at which time was cut out. ``hidden`` is how many older attempts are not here.
     """
 
     attempts: list[AttemptSpans]
-    length: float
+    start: float
+    end: float
     breaks: list[float]
     hidden: int
 
-    def shifted(self, start: float) -> Waterfall:
-        """Return the same on an axis that begins so many seconds later."""
-        attempts = [
-            AttemptSpans(
-                number=item.number,
-                spans=[
-                    AttemptSpan(kind=span.kind, start=span.start - start, end=span.end - start, is_open=span.is_open)
-                    for span in item.spans
-                ],
-                started=item.started,
-                ended=item.ended,
-            )
-            for item in self.attempts
-        ]
-        breaks = [place - start for place in self.breaks if place > start]
-        return Waterfall(attempts=attempts, length=self.length - start, breaks=breaks, hidden=self.hidden)
+    @property
+    def length(self) -> float:
+        """Return how long the axis is, in seconds."""
+        return self.end - self.start
 
 
 def lay_out(changes: Sequence[Change], now: dt.datetime, total: int, most: int = MAX_ATTEMPTS) -> Waterfall:
@@ -212,8 +201,9 @@ def lay_out(changes: Sequence[Change], now: dt.datetime, total: int, most: int =
             (found[-1] if span.kind == SpanKind.BACKED_OFF and found else waiting).spans.append(span)
     shown = [*found, *([waiting] if waiting.spans else [])][-most:]
     ran = sum(item.number is not None for item in shown)
-    waterfall = Waterfall(attempts=shown, length=axis.at, breaks=axis.breaks, hidden=max(0, total - ran))
-    return waterfall.shifted(min((span.start for item in shown for span in item.spans), default=0.0))
+    start = min((span.start for item in shown for span in item.spans), default=0.0)
+    breaks = [place for place in axis.breaks if place > start]
+    return Waterfall(attempts=shown, start=start, end=axis.at, breaks=breaks, hidden=max(0, total - ran))
 
 
 def _kind_of(change: Change) -> SpanKind:
@@ -265,11 +255,11 @@ TICKS: Final = 2
 def draw_strip(item: AttemptSpans, waterfall: Waterfall) -> SafeString:
     """Return the bars of one attempt on the axis of all."""
     scale = WIDTH / waterfall.length if waterfall.length > 0 else 0.0
-    bars = format_html_join("", "{}", ((_bar(span, scale),) for span in item.spans))
+    bars = format_html_join("", "{}", ((_bar(span, waterfall.start, scale),) for span in item.spans))
     breaks = format_html_join(
         "",
         '<rect class="djobs-span-break" x="{}" y="0" width="2" height="{}"></rect>',
-        ((round(place * scale, 1), HEIGHT) for place in waterfall.breaks),
+        ((round((place - waterfall.start) * scale, 1), HEIGHT) for place in waterfall.breaks),
     )
     return format_html(
         '<svg class="djobs-strip" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
@@ -281,14 +271,14 @@ def draw_strip(item: AttemptSpans, waterfall: Waterfall) -> SafeString:
     )
 
 
-def _bar(span: AttemptSpan, scale: float) -> SafeString:
+def _bar(span: AttemptSpan, start: float, scale: float) -> SafeString:
     width = max(LEAST, (span.end - span.start) * scale)
     top, height = FORMS[span.kind]
     return format_html(
         '<rect class="djobs-span-{}{}" x="{}" y="{}" width="{}" height="{}"></rect>',
         span.kind.value,
         " djobs-span-open" if span.is_open else "",
-        round(max(0.0, min(span.start * scale, WIDTH - width)), 1),
+        round(max(0.0, min((span.start - start) * scale, WIDTH - width)), 1),
         top,
         round(width, 1),
         height,
