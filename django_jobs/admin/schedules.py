@@ -17,7 +17,6 @@ from django.contrib.admin.options import TO_FIELD_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.dates import MONTHS, WEEKDAYS
 from django.utils.formats import date_format
@@ -26,13 +25,14 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext_lazy, ngettext, ngettext_lazy, pgettext, pgettext_lazy
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.bar import OpenPages
+from django_jobs.admin.bar import Links, OpenPages
 from django_jobs.admin.filters import MAX_TYPES, BoundedFilter, Choice, NarrowingTerm, offering, organizations_seen
 from django_jobs.admin.pages import (
     CONFIRMED,
     BaseAdmin,
     CappedPaginator,
     DeclaredList,
+    Notice,
     OwnPages,
     Switch,
     SystemAdminWrites,
@@ -43,6 +43,7 @@ from django_jobs.admin.pages import (
     sentence,
     view,
 )
+from django_jobs.admin.reasons import notice
 from django_jobs.admin.schedule_form import OPTIONS, RULE, ScheduleForm, rule_in
 from django_jobs.admin.writing import (
     ALL,
@@ -85,93 +86,74 @@ MAX_ERRORS: Final = 5
 TAKE_OVER: Final = "take-over"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remedy:
-    """What is wrong, which ``code`` says in a word, and what to do; with ``url``, a link to where that is done.
-
-    ``verb`` is a button of the page.
-    """
-
-    code: str
-    text: str
-    words: str = ""
-    url: str = ""
-    verb: str = ""
-
-
-def remedies_of(schedule: Schedule, site: str) -> list[Remedy]:
-    """Return what is wrong with a schedule now. With a fault there is always something to do."""
+def remedies_of(schedule: Schedule, links: Links) -> list[Notice]:
+    """Return what is wrong with a schedule now, and what to do. With a fault there is always something to do."""
     kind = JobType.primary.filter(pk=schedule.job_type_id).first()
     tenants = database.rows(get_organization_model())
     tenant = tenants.filter(pk=schedule.organization_id).first() if schedule.organization_id is not None else None
-    found = [*_of_type(schedule, kind, site), *_of_tenant(schedule, tenant), *_of_owner(schedule, kind, tenant)]
+    found = [*_of_type(schedule, kind, links), *_of_tenant(schedule, tenant), *_of_owner(schedule, kind, tenant, links)]
     if kind is not None:
         found += _of_parameters(schedule)
     if not found and schedule.fault:
         text = _("The usual causes are mended or do not hold. Fire it now to see; else its next firing will tell.")
-        found.append(Remedy(code="unclear", text=text))
+        found.append(_remedy("unclear", text))
     return found
 
 
-def notes_on(schedule: Schedule, site: str) -> Iterator[Remedy]:
+def notes_on(schedule: Schedule, links: Links) -> Iterator[Notice]:
     """Yield why nothing comes of a schedule that is on, although it has no fault."""
     if not schedule.is_enabled:
-        yield Remedy(code="paused", text=_("It is paused: it fires only by hand, until it is resumed."))
+        yield _remedy("paused", _("It is paused: it fires only by hand, until it is resumed."))
         return
     if not leader(database.now()).is_alive:
-        text = _("The scheduler is silent: nothing fires by itself until a worker or a scheduler runs.")
-        address = reverse(f"{site}:django_jobs_monitor_changelist")
-        yield Remedy(code="scheduler_silent", text=text, words=_("Monitor"), url=address)
+        yield notice("no_scheduler", links=((_("Monitor"), links.list("monitor")),))
     kind = JobType.primary.filter(pk=schedule.job_type_id).only("is_paused").first()
     if kind is not None and kind.is_paused:
-        text = _("The type %(type)s is paused: what is submitted waits.") % {"type": kind.pk}
-        yield Remedy(code="type_paused", text=text, words=_("Resume the type"), url=_type_url(kind.pk, site))
+        address = links.change("jobtype", kind.pk)
+        yield notice("type_paused", subject=kind.pk, links=((_("Resume the type"), address),))
 
 
-def _of_type(schedule: Schedule, kind: JobType | None, site: str) -> Iterator[Remedy]:
+def _remedy(code: str, text: str, **more: Any) -> Notice:
+    return Notice(level="warning", code=code, text=text, **more)
+
+
+def _of_type(schedule: Schedule, kind: JobType | None, links: Links) -> Iterator[Notice]:
     if kind is None:
         text = _(
             "There is no job type %(type)s any more. Bring it back (declare it and run migrate or jobs_sync), or "
             "delete the schedule."
         )
-        yield Remedy(code="unknown_job_type", text=text % {"type": schedule.job_type_id})
+        yield _remedy("unknown_job_type", text % {"type": schedule.job_type_id})
     elif not kind.is_enabled:
-        text = _("The type %(type)s is disabled: submissions are refused.") % {"type": kind.pk}
-        address = _type_url(kind.pk, site)
-        yield Remedy(code="job_type_disabled", text=text, words=_("Enable the type"), url=address)
+        address = links.change("jobtype", kind.pk)
+        yield notice("type_disabled", subject=kind.pk, links=((_("Enable the type"), address),))
 
 
-def _type_url(name: str, site: str) -> str:
-    return reverse(f"{site}:django_jobs_jobtype_change", args=(name,))
-
-
-def _of_tenant(schedule: Schedule, tenant: Any) -> Iterator[Remedy]:
+def _of_tenant(schedule: Schedule, tenant: Any) -> Iterator[Notice]:
     if schedule.organization_id is None:
         if not organizations.without(database.rows(get_organization_model())).exists():
             text = _("There is no organization to fire for. Pause the schedule until there is one.")
-            yield Remedy(code="no_organization", text=text)
-        return
-    if tenant is None:
+            yield _remedy("no_organization", text)
+    elif tenant is None:
         text = _("Its organization was deleted. Choose another one below, or delete the schedule.")
-        yield Remedy(code="organization_gone", text=text)
+        yield _remedy("organization_gone", text)
     elif not get_policy().is_active(tenant):
-        text = _("Its organization is not active. Reactivate it, or pause the schedule meanwhile.")
-        yield Remedy(code="organization_inactive", text=text)
+        yield notice("organization_inactive")
 
 
-def _of_owner(schedule: Schedule, kind: JobType | None, tenant: Any) -> Iterator[Remedy]:
+def _of_owner(schedule: Schedule, kind: JobType | None, tenant: Any, links: Links) -> Iterator[Notice]:
     name, owner = schedule.owner_name, schedule.owner
-    if not name:
-        return
-    if owner is None or not owner.is_active:
+    code, text = "", ""
+    if name and owner is None:
+        code, text = "owner_gone", _("%(user)s no longer exists: take it over, so that it submits in your name.")
+    elif name and not owner.is_active:
         code, text = "owner_inactive", _("%(user)s is deactivated: take it over, so that it submits in your name.")
-        if owner is None:
-            code, text = "owner_gone", _("%(user)s no longer exists: take it over, so that it submits in your name.")
-        yield Remedy(code=code, text=text % {"user": name}, words=_("Take over"), verb=TAKE_OVER)
-    elif kind is not None and not _may_submit(owner, tenant, kind, schedule):
+    elif name and kind is not None and not _may_submit(owner, tenant, kind, schedule):
+        code = "permission_denied"
         text = _("%(user)s, in whose name it submits, may not submit %(type)s there: give the right, or take it over.")
-        text %= {"user": name, "type": kind.pk}
-        yield Remedy(code="permission_denied", text=text, words=_("Take over"), verb=TAKE_OVER)
+    if code:
+        button = (str(SWITCHES[TAKE_OVER].label), links.page(f"schedule_{TAKE_OVER}", schedule.pk))
+        yield _remedy(code, text % {"user": name, "type": schedule.job_type_id}, buttons=(button,))
 
 
 def _may_submit(owner: Any, tenant: Any, kind: JobType, schedule: Schedule) -> bool:
@@ -180,12 +162,12 @@ def _may_submit(owner: Any, tenant: Any, kind: JobType, schedule: Schedule) -> b
     return tenant is None or may_submit(owner, tenant, kind)
 
 
-def _of_parameters(schedule: Schedule) -> Iterator[Remedy]:
+def _of_parameters(schedule: Schedule) -> Iterator[Notice]:
     errors = parameters.validate(schedule.job_type_id, schedule.parameters)
     if errors:
         texts = [f"{key}: {' '.join(messages)}" for key, messages in list(errors.items())[:MAX_ERRORS]]
         text = _("The type refuses the parameters: %(errors)s Correct them below.")
-        yield Remedy(code="invalid_parameters", text=text % {"errors": in_clauses(texts)})
+        yield _remedy("invalid_parameters", text % {"errors": in_clauses(texts)})
 
 
 # Pause, resume, fire and take over schedules: in the list or on a schedule's page, each by the engine's own verb.
@@ -630,17 +612,14 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
 
     def _page_of(self, request: HttpRequest, schedule: Any) -> dict[str, Any]:
         """Return what stands on a schedule's page around its form."""
-        site, whole = self.admin_site.name, ALL in request.GET
+        links, whole = Links(self.admin_site.name), ALL in request.GET
         verb = "pause" if schedule.is_enabled else "resume"
         return {
             "change": True,
             "schedule": schedule,
             "badge": state_badge(schedule),
-            "remedies": [
-                (remedy, self.url_of(remedy.verb, schedule.pk) if remedy.verb else "")
-                for remedy in remedies_of(schedule, site)
-            ],
-            "notes": list(notes_on(schedule, site)),
+            "remedies": remedies_of(schedule, links),
+            "notes": list(notes_on(schedule, links)),
             "faulty_since": moment(schedule.faulty_since),
             "facts": facts_of(schedule),
             "next": next_of(schedule, database.now()),

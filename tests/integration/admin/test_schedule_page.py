@@ -46,7 +46,7 @@ def test_a_fault_says_what_to_do(subtests: pytest.Subtests, root: Client, mine: 
     owner = make_user("ann", admin_of=[mine])
     cases: dict[str, Any] = {
         "unknown_job_type": lambda kind: JobType.objects.filter(pk=kind.pk).delete(),
-        "job_type_disabled": lambda kind: JobType.objects.filter(pk=kind.pk).update(is_enabled=False),
+        "type_disabled": lambda kind: JobType.objects.filter(pk=kind.pk).update(is_enabled=False),
         "organization_inactive": lambda _: Organization.objects.filter(pk=mine.pk).update(is_active=False),
         "owner_inactive": lambda _: type(owner).objects.filter(pk=owner.pk).update(is_active=False),
         "permission_denied": lambda _: owner.job_memberships.all().delete(),
@@ -76,7 +76,7 @@ def test_one_for_all_organizations_whose_owner_runs_the_system_no_longer_says_so
 
 def test_one_that_is_on_says_why_nothing_comes_of_it(root: Client, mine: Organization) -> None:
     made = schedule_job("n", make_job_type(is_paused=True), mine, every=60)
-    assert codes_on(text(root, page(made))) == ["scheduler_silent", "type_paused"]
+    assert codes_on(text(root, page(made))) == ["no_scheduler", "type_paused"]
     scheduler_ticks()
     assert codes_on(text(root, page(made))) == ["type_paused"]
     Schedule.objects.update(is_enabled=False, next_run_at=None)
