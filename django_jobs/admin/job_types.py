@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
@@ -26,7 +25,6 @@ from django_jobs.admin.forms import SubmissionForm
 from django_jobs.admin.pages import (
     BaseAdmin,
     DatalistInput,
-    Notice,
     OwnPages,
     Switch,
     SystemAdminWrites,
@@ -83,28 +81,6 @@ SHOWN: Final = 5
 Full = tuple[str, str, list[tuple[Any, int]], int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
-    """What the page tells of a type's limits: how many are queued or running, and further rows of a name and a value.
-
-    ``full`` tells of each limit what is at it. Without ``is_rekeyed`` the jobs are held until they are in other lanes.
-    """
-
-    in_flight: str
-    rows: list[tuple[str, str]]
-    full: list[Full]
-    is_rekeyed: bool
-
-
-class BreakerPage(OwnPages):
-    """What a type's page says of a breaker that holds its jobs."""
-
-    def breaker_notice(self, kind: JobType) -> Notice | None:
-        """Return what to say of the breaker that holds a type's jobs; None where none does."""
-        found = open_breakers([kind.pk]) if kind.breaker_failures else []
-        return notice_of(found[0], database.now()) if found else None
-
-
 def _closing(kind: JobType) -> Iterator[str]:
     """Yield what holds the jobs of a type whose breaker somebody is about to close, and what happens then."""
     for found in open_breakers([kind.pk]):
@@ -114,18 +90,23 @@ def _closing(kind: JobType) -> Iterator[str]:
         yield reasons.advice_on(BREAKER_OPEN, facts)
 
 
-def read_flow(kind: JobType, user: Any) -> Flow:
-    """Return what a type's page tells of its limits, read in a constant number of statements."""
+def read_flow(kind: JobType, user: Any) -> dict[str, Any]:
+    """Return what a type's page tells of its limits, read in a constant number of statements.
+
+    ``in_flight`` is how many jobs are queued or running, ``rows`` are further rows of a name and a value, and ``full``
+    tells of each limit what is at it. Without ``is_rekeyed`` the jobs are held until they are in other lanes.
+    """
     in_use = read_in_use(kind)
-    in_flight = _of(in_use.total, kind.max_running)
-    return Flow(in_flight=in_flight, rows=_rows(kind), full=_full(kind, in_use, user), is_rekeyed=is_rekeyed(kind))
+    return {
+        "in_flight": _of(in_use.total, kind.max_running),
+        "rows": _rows(kind),
+        "full": _full(kind, in_use, user),
+        "is_rekeyed": is_rekeyed(kind),
+    }
 
 
 def _of(count: int, most: int | None) -> str:
-    if most is None:
-        return format_number(count)
-    # Translators: how many jobs there are, and how many there may be: "3 of 10".
-    return _("%(count)s of %(most)s") % {"count": format_number(count), "most": format_number(most)}
+    return format_number(count) if most is None else reasons.of_all(count, most)
 
 
 def _rows(kind: JobType) -> list[tuple[str, str]]:
@@ -349,7 +330,7 @@ SWITCHES: Final = {
 
 
 @admin.register(JobType)
-class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
+class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
     """The list of job types, and the page of one with its last 24 hours."""
 
     list_display = ("type_name", "title", "state", "handler", "urgency", "time_limit", "max_retries", "pool")
@@ -451,10 +432,11 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         kind = context["original"]
         if kind is not None and is_system_admin(request):
+            held = open_breakers([kind.pk]) if kind.breaker_failures else []
             context |= {
                 "day": read_day(kind),
                 "flow": read_flow(kind, request.user),
-                "breaker": self.breaker_notice(kind),
+                "breaker": notice_of(held[0], database.now()) if held else None,
                 "switches": self.offered(request, kind),
                 "submit_url": self.url_of("submit", kind.pk) if submittable(request.user, [kind]) else "",
                 "state": self.state(kind),

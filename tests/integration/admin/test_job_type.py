@@ -256,7 +256,7 @@ def test_the_last_day_is_told_beside_the_form(system_admin: Client, member: Clie
     day = page["day"]
     assert [number for _, number in day["ends"]] == ["2", "1", "0"]
     assert (day["submitted"], day["failure_rate"], day["average"]) == ("4", "33.3 %", "2.0 s")
-    assert (str(day["waiting"]), page["flow"].in_flight) == ("1", "1")
+    assert (str(day["waiting"]), page["flow"]["in_flight"]) == ("1", "1")
     assert "djobs-day" in text(system_admin, url("change", kind.pk))
     assert "djobs-day" not in text(member, url("change", kind.pk))
 
