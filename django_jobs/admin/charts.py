@@ -288,11 +288,15 @@ def _line(series: Series, plot: _Plot) -> SafeString:
 def _stroke(points: Sequence[tuple[float, float]], color: str, *, is_dashed: bool = False) -> SafeString:
     """Return a line through these points; a single one is a dot."""
     if len(points) == 1:
-        text = '<circle class="djobs-dot djobs-fill-{}" cx="{}" cy="{}" r="{}"></circle>'
-        return format_html(text, color, *points[0], DOT)
-    dashed = " djobs-dashed" if is_dashed else ""
-    text = '<polyline class="djobs-line djobs-stroke-{}{}" points="{}"></polyline>'
-    return format_html(text, color, dashed, " ".join(f"{x},{y}" for x, y in points))
+        return format_html(
+            '<circle class="djobs-dot djobs-fill-{}" cx="{}" cy="{}" r="{}"></circle>', color, *points[0], DOT
+        )
+    return format_html(
+        '<polyline class="djobs-line djobs-stroke-{}{}" points="{}"></polyline>',
+        color,
+        " djobs-dashed" if is_dashed else "",
+        " ".join(f"{x},{y}" for x, y in points),
+    )
 
 
 # Charts that have no axes: bars and sparklines. Nothing here reads the database.

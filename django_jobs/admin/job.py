@@ -118,8 +118,8 @@ class JobFacts(BaseAdmin):
             starts_after = _("The jobs that it waits for have ended, whatever became of them.")
         progress: SafeString | str = ""
         if job.progress or job.status == Status.RUNNING:
-            text = '{} <bdi data-djobs-message="{}">{}</bdi>'
-            progress = format_html(text, progress_bar(job), job.pk, job.progress_message)
+            message = format_html('<bdi data-djobs-message="{}">{}</bdi>', job.pk, job.progress_message)
+            progress = format_html("{} {}", progress_bar(job), message)
 
         def waits(reason: str) -> SafeString:
             own_url = type_url if is_admin else ""  # who may change it

@@ -23,13 +23,13 @@ from django_jobs.admin.pages import Notice
 from django_jobs.admin.workers import WorkerLoad, read_workers
 from django_jobs.admin.writing import CappedCount, brief_duration, format_number, format_percent, line
 from django_jobs.engine.access import may_start
-from django_jobs.engine.insight import metrics
 from django_jobs.engine.insight.inspection import Leader, blocked, jobs
-from django_jobs.engine.insight.metrics import read_last_minutes
+from django_jobs.engine.insight.metrics import read_backlog, read_last_minutes
 from django_jobs.engine.insight.rollups import activities
 from django_jobs.engine.organizations import id_of
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database, values
+from django_jobs.engine.store.counting import capped_counts
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import Tally
 from django_jobs.exceptions import BrokerUnavailable
@@ -148,17 +148,26 @@ class Now:
 def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
     """Return the counts of this moment, read in a constant number of statements."""
     scope = jobs() if organizations is None else jobs().filter(organization_id__in=organizations)
-    backlog = {priority: _read_backlog(scope, priority, moment) for priority in sorted(Priority, reverse=True)}
-    flight = _Flight(_read_in_flight(scope))
+    backlog, flight = read_backlog(scope, moment, BOUND + 1), _Flight(_read_in_flight(scope))
+    counts = Counter({item.priority: item.jobs for item in backlog})
     depths = [
-        (priority, CappedCount(count=min(total, BOUND) + flight.queued_by_priority[priority], is_cut=total > BOUND))
-        for priority, (total, _) in backlog.items()
+        (
+            priority,
+            CappedCount(
+                count=min(counts[priority], BOUND) + flight.queued_by_priority[priority],
+                is_cut=counts[priority] > BOUND,
+            ),
+        )
+        for priority in sorted(Priority, reverse=True)
     ]
-    since = [first for _, first in backlog.values()] + flight.queued_since
+    since = [item.since for item in backlog] + flight.queued_since
     oldest = min((item for item in since if item is not None), default=None)
-    retrying = _bounded(scope.filter(status__in=sorted(AWAITING_RETRY)))
-    held = _bounded(blocked() & scope)
-    dead = _bounded(scope.filter(status=Status.DEAD_LETTER))
+    parts = [
+        scope.filter(status__in=sorted(AWAITING_RETRY)),
+        blocked() & scope,
+        scope.filter(status=Status.DEAD_LETTER),
+    ]
+    retrying, held, dead = (CappedCount.up_to(BOUND, count) for count in capped_counts(parts, BOUND))
     waiting_count = sum(amount.count for _, amount in depths)
     return Now(
         moment=moment,
@@ -174,13 +183,6 @@ def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
         busiest=_read_busiest(scope, flight),
         is_empty=not (waiting_count or flight.running or held.count or dead.count or scope.exists()),
     )
-
-
-def _read_backlog(scope: QuerySet[Job], priority: Priority, moment: dt.datetime) -> tuple[int, dt.datetime | None]:
-    """Return how many jobs wait, counted up to BOUND + 1, and since when the longest of these could run."""
-    rows = store().first_waiting(scope, priority, BOUND + 1)
-    found = metrics.oldest_waiting(rows, priority, moment, total=Count("pk"))
-    return found["total"], found["since"]
 
 
 class _Flight:
@@ -208,10 +210,6 @@ def _read_in_flight(scope: QuerySet[Job]) -> Iterable[tuple[Any, ...]]:
     names = ("status", "priority", "organization_id", "worker_name", "job_type_id")
     rows = scope.filter(status__in=sorted(IN_FLIGHT)).values(*names)
     yield from rows.annotate(count=Count("pk"), since=Min("queued_at")).values_list(*names, "count", "since")
-
-
-def _bounded(rows: QuerySet[Job]) -> CappedCount:
-    return CappedCount.up_to(BOUND, rows[: BOUND + 1].count())
 
 
 def _read_busiest(scope: QuerySet[Job], flight: _Flight) -> Load:

@@ -6,7 +6,6 @@ import calendar
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from django.contrib import admin, messages
@@ -723,17 +722,11 @@ def facts_of(schedule: Any) -> list[tuple[str, Any]]:
     return [*facts, (_("Last firing"), format_html("{} {} {}", outcome_badge(firing), ago(firing.fired_at), link))]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
-    """What the code says of a schedule: ``follows`` are the fields that follow it; ``changed`` have both values."""
+def read_declared(schedule: Schedule, names: Names) -> dict[str, Any] | None:
+    """Return which fields an administrator changed, with both values, and which follow the code.
 
-    is_in_code: bool
-    follows: list[str]
-    changed: list[tuple[str, Any, Any]]
-
-
-def read_declared(schedule: Schedule, names: Names) -> Declared | None:
-    """Return which fields an administrator changed and which follow the code; None where no code declared it."""
+    Return None where no code declared it.
+    """
     if not isinstance(schedule.declared, dict):
         return None
     by_hand = changed_from(schedule, schedule.declared)
@@ -742,7 +735,7 @@ def read_declared(schedule: Schedule, names: Names) -> Declared | None:
         for name, said in by_hand.items()
     ]
     follows = [_page_title(name) for name in schedule.declared if name not in by_hand and name != "job_type_id"]
-    return Declared(is_in_code=is_declared(schedule.name), follows=follows, changed=changed)
+    return {"is_in_code": is_declared(schedule.name), "follows": follows, "changed": changed}
 
 
 def _page_title(name: str) -> str:

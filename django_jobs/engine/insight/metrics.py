@@ -154,7 +154,7 @@ def get_job_metrics(organization: Any = None, *, user: Any = None) -> dict[str, 
     organizations = visible_organizations(organization, user)
     scope = jobs() if organizations is None else jobs().filter(organization_id__in=organizations)
     now = database.now()
-    backlog = _read_backlog(scope, now)
+    backlog = read_backlog(scope, now, BOUND)
     in_flight = _read_in_flight(scope)
     return {
         "job_count_by_status": _counts(backlog, in_flight, _count_rest(scope, organizations, now)),
@@ -166,7 +166,7 @@ def get_job_metrics(organization: Any = None, *, user: Any = None) -> dict[str, 
     }
 
 
-class _Waiting(NamedTuple):
+class Waiting(NamedTuple):
     """Jobs of one status and priority. ``since`` is when the one that waits longest became ready, or None."""
 
     status: str
@@ -175,23 +175,23 @@ class _Waiting(NamedTuple):
     since: dt.datetime | None
 
 
-def _read_backlog(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
-    """Count what waits to be dispatched, at most BOUND jobs of each priority, from the index alone.
+def read_backlog(scope: QuerySet[Job], now: dt.datetime, most: int) -> list[Waiting]:
+    """Count what waits to be dispatched, at most so many jobs of each priority, from the index alone.
 
     It does not tell statuses apart: what waits for a retry counts as Pending.
     """
     backlog = []
     for priority in Priority:
-        rows = oldest_waiting(store().first_waiting(scope, priority, BOUND), priority, now, jobs=Count("pk"))
+        rows = oldest_waiting(store().first_waiting(scope, priority, most), priority, now, jobs=Count("pk"))
         if rows["jobs"]:
-            backlog.append(_Waiting(str(Status.PENDING), int(priority), rows["jobs"], rows["since"]))
+            backlog.append(Waiting(str(Status.PENDING), int(priority), rows["jobs"], rows["since"]))
     return backlog
 
 
-def _read_in_flight(scope: QuerySet[Job]) -> list[_Waiting]:
+def _read_in_flight(scope: QuerySet[Job]) -> list[Waiting]:
     rows = scope.filter(status__in=sorted(IN_FLIGHT)).values("status", "priority")
     counted = rows.annotate(count=Count("pk"), since=Min("queued_at"))
-    return [_Waiting(*row) for row in counted.values_list("status", "priority", "count", "since")]
+    return [Waiting(*row) for row in counted.values_list("status", "priority", "count", "since")]
 
 
 def _count_rest(scope: QuerySet[Job], organizations: list[Any] | None, now: dt.datetime) -> dict[str, int]:
@@ -222,14 +222,14 @@ def _kept_days(organizations: list[Any] | None, now: dt.datetime) -> QuerySet[An
     return activities(organizations, Span.DAY, min([usual, *starts.values()])).filter(kept)
 
 
-def _counts(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting], rest: Mapping[str, int]) -> dict[str, int]:
+def _counts(backlog: Sequence[Waiting], in_flight: Sequence[Waiting], rest: Mapping[str, int]) -> dict[str, int]:
     counts = Counter(rest)
     for item in [*backlog, *in_flight]:
         counts[item.status] += item.jobs
     return {str(status): max(0, counts[status]) for status in Status}
 
 
-def _depths(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting]) -> dict[str, int]:
+def _depths(backlog: Sequence[Waiting], in_flight: Sequence[Waiting]) -> dict[str, int]:
     """Return how many jobs wait for a worker, in the backlog or at the broker, by priority."""
     depths: Counter[int] = Counter()
     for item in [*backlog, *in_flight]:
@@ -238,7 +238,7 @@ def _depths(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting]) -> dict[
     return {priority.word: depths[priority] for priority in sorted(Priority, reverse=True)}
 
 
-def _oldest(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting], now: dt.datetime) -> float | None:
+def _oldest(backlog: Sequence[Waiting], in_flight: Sequence[Waiting], now: dt.datetime) -> float | None:
     """Return for how many seconds the longest-waiting due job has waited; None if none waits."""
     since = [item.since for item in [*backlog, *in_flight] if item.status != Status.RUNNING and item.since]
     return max(0.0, (now - min(since)).total_seconds()) if since else None

@@ -133,11 +133,11 @@ def test_a_declared_one_says_what_was_changed_here(root: Client) -> None:
     verbs.sync_declared_schedules(using="default")
     made = Schedule.objects.get(name=kind.pk)
     shown = root.get(page(made)).context["declared"]
-    assert (shown.changed, "cron" in shown.follows) == ([], True)
+    assert (shown["changed"], "cron" in shown["follows"]) == ([], True)
     root.post(page(made), form(cron="0 3 * * *"))
     shown = root.get(page(made)).context["declared"]
-    assert [(title, here) for title, here, _ in shown.changed] == [("cron", "<bdi>0 3 * * *</bdi>")]
-    assert "timezone" in shown.follows
+    assert [(title, here) for title, here, _ in shown["changed"]] == [("cron", "<bdi>0 3 * * *</bdi>")]
+    assert "timezone" in shown["follows"]
 
 
 @pytest.mark.parametrize(
