@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from django.contrib import admin
@@ -17,7 +16,7 @@ from django_jobs.admin.pages import Button, SeesJobs, is_system_admin, sees_jobs
 from django_jobs.admin.writing import brief_duration
 from django_jobs.engine.alerts import rules
 from django_jobs.engine.alerts.reading import AlertsSeen, names_of_concerned, read_alerts, read_lately
-from django_jobs.engine.alerts.telling import Words, moment_in_words, words_of
+from django_jobs.engine.alerts.telling import moment_in_words, words_of
 from django_jobs.models import Alert, Schedule
 from django_jobs.statuses import Status
 
@@ -45,7 +44,7 @@ class AlertAdmin(SeesJobs):
         found, site = read_alerts(request.user, has_over=True), self.admin_site.name
         return {
             "alarms": panel_of(request, site, found, self.url_of("changelist")),
-            "over": rows_of_over(request, site, found),
+            "over": list(AlertRows(request, site, found, found.over)),
         }
 
 
@@ -59,136 +58,111 @@ MAX_NAMED: Final = 5
 _ABOUT_PROCESSES: Final = frozenset({rules.NO_WORKER, rules.QUEUE_WAITING, rules.NO_SCHEDULER, rules.DUTY_STALLED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertRow:
-    """An alarm as the panel shows it. ``spoken`` is what a screen reader says when it appears."""
-
-    key: str
-    words: Words
-    url: str
-    organizations: list[SafeString]
-    more_organizations: int
-    lasted: str
-    is_open: bool
-    buttons: list[Button]
-
-    @property
-    def spoken(self) -> str:
-        """Return label and reason in one text."""
-        told = (
-            f"{self.words.label}: {self.words.subject}" if self.words.subject else self.words.label,
-            self.words.text,
-        )
-        return ". ".join((told[0], f"{told[1]} {self.words.error}".strip()))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
-    """The open alarms. ``more`` is how many are not shown; without ``is_evaluated`` nobody looks for new ones."""
-
-    rows: list[AlertRow]
-    more: int
-    url: str
-    is_evaluated: bool
-    is_system_admin: bool
-
-    @property
-    def count(self) -> int:
-        """Return how many alarms are open."""
-        return len(self.rows) + self.more
-
-
-def lately(request: HttpRequest, site: str, back: str = "") -> Panel | None:
+def lately(request: HttpRequest, site: str, back: str = "") -> dict[str, Any] | None:
     """Return the panel as it was within ten seconds, for a page of the host; None for who sees no jobs.
 
-    At most two statements, and none where both were read lately. ``back`` is where buttons lead afterwards.
+    At most two statements, and none where both were read lately: so it names no organizations. ``back`` is where
+    buttons lead afterwards.
     """
     if not sees_jobs(request.user):
         return None
-    return _panel(request, site, read_lately(request.user), back, most=SHOWN_ON_INDEX)
+    found = read_lately(request.user)
+    return _panel(AlertRows(request, site, found, found.open[:SHOWN_ON_INDEX], back, names=False))
 
 
-def panel_of(request: HttpRequest, site: str, found: AlertsSeen, back: str) -> Panel:
+def panel_of(request: HttpRequest, site: str, found: AlertsSeen, back: str) -> dict[str, Any]:
     """Return the panel of the open ones of these alarms, with the names of organizations.
 
     ``back`` is where buttons lead afterwards.
     """
-    return _panel(request, site, found, back, most=None)
+    return _panel(AlertRows(request, site, found, found.open, back))
 
 
-def rows_of_over(request: HttpRequest, site: str, found: AlertsSeen) -> list[AlertRow]:
-    """Return the alarms that are over, without buttons."""
-    links, concerned = Links(site), _Concerned(request, site, found.over)
-    return [_row(request, links, alert, found, "", concerned) for alert in found.over]
+def _panel(rows: AlertRows) -> dict[str, Any]:
+    """Return the open alarms. ``more`` are not shown; without ``is_evaluated`` nobody looks for new ones."""
+    return {
+        "rows": list(rows),
+        "count": len(rows.found.open),
+        "more": len(rows.found.open) - len(rows.alerts),
+        "url": rows.links.list("alert"),
+        "is_evaluated": rows.found.leader.is_alive,
+    }
 
 
-class _Concerned:
-    """The organizations that alarms concern, with their names and pages, read in one statement or two for all.
+class AlertRows:
+    """Alarms as a panel shows them.
 
-    Also the pages of schedules that cannot fire, for a reader who manages these without managing all jobs.
+    The organizations that they concern are named, and read with their pages in one statement or two for all. So are the
+    pages of schedules that cannot fire, for a reader who manages these without managing all jobs. Without ``names``
+    nothing is read.
     """
 
-    def __init__(self, request: HttpRequest, site: str, alerts: Collection[Alert]) -> None:
-        self._links = Links(site)
-        self._names = names_of_concerned(alerts, MAX_NAMED)
+    def __init__(
+        self,
+        request: HttpRequest,
+        site: str,
+        found: AlertsSeen,
+        alerts: Sequence[Alert],
+        back: str = "",
+        *,
+        names: bool = True,
+    ) -> None:
+        self.links, self.found, self.alerts, self.back = Links(site), found, alerts, back
+        self._may_act = is_system_admin(request)
+        self._names = names_of_concerned(alerts, MAX_NAMED) if names else {}
         opens = OpenPages(request, site)
         self._pages = {str(pk): url for pk, url in opens.organizations(self._names).items()}
         pks = {alert.facts["schedule"] for alert in alerts if alert.facts.get("schedule") is not None}
-        self._schedules = opens.rows(Schedule, pks) if alerts and not is_system_admin(request) else {}
+        self._schedules = opens.rows(Schedule, pks) if names and not self._may_act else {}
 
-    def told(self, alert: Alert) -> list[SafeString]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(self._row, self.alerts)
+
+    def _row(self, alert: Alert) -> dict[str, Any]:
+        """Return one alarm. ``spoken`` is what a screen reader says when it appears."""
+        words, named = words_of(alert, self.found.moment), self._concerned(alert)
+        heading = f"{words.label}: {words.subject}" if words.subject else words.label
+        end = alert.cleared_at or self.found.moment
+        return {
+            "key": f"{alert.key}:{alert.pk or ''}",
+            "words": words,
+            "spoken": ". ".join((heading, f"{words.text} {words.error}".strip())),
+            "url": _subject_url(self.links, alert) if self._may_act else "",
+            "organizations": named,
+            "more_organizations": len(alert.organizations) - len(named) if named else 0,
+            "lasted": _lasted(alert, (end - alert.since).total_seconds(), self.found),
+            "is_open": alert.is_open,
+            "buttons": [item for item in self._buttons(alert) if item.url] if alert.is_open else [],
+        }
+
+    def _concerned(self, alert: Alert) -> list[SafeString]:
         """Return the first of those that an alarm concerns, each with links to what it is about and to its page."""
-        keys = [key for key in list(alert.organizations)[:MAX_NAMED] if key in self._names]
-        return [with_page(self._names[key], self._url(alert, key), self._pages.get(key, "")) for key in keys]
+        named = [(key, self._names[key]) for key in list(alert.organizations)[:MAX_NAMED] if key in self._names]
+        return [with_page(name, self._url(alert, name), self._pages.get(key, "")) for key, name in named]
 
-    def schedule(self, alert: Alert) -> str:
-        """Return the address of the alarm's schedule, for who manages it without managing all jobs."""
-        return self._schedules.get(alert.facts.get("schedule") or 0, "")
-
-    def _url(self, alert: Alert, key: str) -> str:
-        organization = self._names[key]
+    def _url(self, alert: Alert, organization: str) -> str:
         if alert.rule in {rules.TYPE_FAILING, rules.BREAKER_OPEN}:
-            return self._links.failures(alert.subject, organization=organization)
+            return self.links.failures(alert.subject, organization=organization)
         if alert.rule == rules.DEAD_LETTERS:
-            return self._links.failures(organization=organization, status=str(Status.DEAD_LETTER))
-        return self._links.jobs(organization=organization)
+            return self.links.failures(organization=organization, status=str(Status.DEAD_LETTER))
+        return self.links.jobs(organization=organization)
 
-
-def _panel(request: HttpRequest, site: str, found: AlertsSeen, back: str, *, most: int | None) -> Panel:
-    """Return the panel. With ``most``, it has so many alarms and names no organizations: that would be a statement."""
-    links, shown = Links(site), found.open[:most]
-    concerned = None if most is not None else _Concerned(request, site, shown)
-    return Panel(
-        rows=[_row(request, links, alert, found, back, concerned) for alert in shown],
-        more=len(found.open) - len(shown),
-        url=links.list("alert"),
-        is_evaluated=found.leader.is_alive,
-        is_system_admin=is_system_admin(request),
-    )
-
-
-def _row(
-    request: HttpRequest, links: Links, alert: Alert, found: AlertsSeen, back: str, concerned: _Concerned | None
-) -> AlertRow:
-    named = concerned.told(alert) if concerned is not None else []
-    may_act = is_system_admin(request)
-    # Who manages a schedule is asked in statements of their own, and the index takes none: there it has no link.
-    schedule = concerned.schedule(alert) if concerned is not None else ""
-    if may_act:
-        schedule = links.change("schedule", alert.facts["schedule"]) if alert.facts.get("schedule") else ""
-    end = alert.cleared_at or found.moment
-    return AlertRow(
-        key=f"{alert.key}:{alert.pk or ''}",
-        words=words_of(alert, found.moment),
-        url=_subject_url(links, alert) if may_act else "",
-        organizations=named,
-        more_organizations=len(alert.organizations) - len(named) if named else 0,
-        lasted=_lasted(alert, (end - alert.since).total_seconds(), found),
-        is_open=alert.is_open,
-        buttons=[item for item in _buttons(links, alert, back, schedule, may_act=may_act) if item.url]
-        if alert.is_open
-        else [],
-    )
+    def _buttons(self, alert: Alert) -> Iterator[Button]:
+        """Yield the alarm's buttons; one without an address leads to a page that the reader may not open."""
+        links = self.links
+        if alert.rule == rules.BREAKER_OPEN and self._may_act:
+            fields = {"next": self.back}
+            yield Button(words=_("Close now"), url=links.page("jobtype_close_breaker", alert.subject), fields=fields)
+        if alert.rule in {rules.TYPE_FAILING, rules.BREAKER_OPEN}:
+            yield from _about_type(links, alert, self.back, may_act=self._may_act)
+        if alert.rule == rules.DEAD_LETTERS:
+            yield Button(words=_("See failures"), url=links.failures())
+        if alert.rule == rules.SCHEDULE_CANNOT_FIRE:
+            # Who manages a schedule is asked in statements of their own, and the index takes none: no link there.
+            own_url = self._schedules.get(alert.facts.get("schedule") or 0, "")
+            yield Button(words=_("See what to do"), url=_subject_url(links, alert) if self._may_act else own_url)
+        if alert.rule in _ABOUT_PROCESSES and self._may_act:
+            yield Button(words=_("Workers"), url=links.list("worker"))
 
 
 def _lasted(alert: Alert, seconds: float, found: AlertsSeen) -> str:
@@ -209,21 +183,6 @@ def _subject_url(links: Links, alert: Alert) -> str:
     if alert.rule in {rules.NO_WORKER, rules.QUEUE_WAITING}:
         return links.list("jobtype", pool=alert.facts.get("pool", alert.subject))
     return ""
-
-
-def _buttons(links: Links, alert: Alert, back: str, schedule: str, *, may_act: bool) -> Iterator[Button]:
-    """Yield the alarm's buttons. ``schedule`` is the address of its schedule, empty for who may not open that."""
-    if alert.rule == rules.BREAKER_OPEN and may_act:
-        fields = {"next": back}
-        yield Button(words=_("Close now"), url=links.page("jobtype_close_breaker", alert.subject), fields=fields)
-    if alert.rule in {rules.TYPE_FAILING, rules.BREAKER_OPEN}:
-        yield from _about_type(links, alert, back, may_act=may_act)
-    if alert.rule == rules.DEAD_LETTERS:
-        yield Button(words=_("See failures"), url=links.failures())
-    if alert.rule == rules.SCHEDULE_CANNOT_FIRE:
-        yield Button(words=_("See what to do"), url=schedule)
-    if alert.rule in _ABOUT_PROCESSES and may_act:
-        yield Button(words=_("Workers"), url=links.list("worker"))
 
 
 def _about_type(links: Links, alert: Alert, back: str, *, may_act: bool) -> Iterator[Button]:

@@ -147,11 +147,11 @@ class Console:
     def _jobs(self) -> Iterator[Look]:
         pages = [
             "",
-            f"?q=printer&type={self.kind.pk}",
+            f"?q=printer&job_type={self.kind.pk}",
             "?q=nothing+of+the+kind",
             "saved-filters/",
             *(
-                f"all/{action}/?type={self.kind.pk}"
+                f"all/{action}/?job_type={self.kind.pk}"
                 for action in ("retry", "cancel", "delete", "set_priority", "run_now")
             ),
             f"{self.running.pk}/change/",

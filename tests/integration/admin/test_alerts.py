@@ -56,7 +56,7 @@ def rules(shown: str) -> list[str]:
 def row(client: Client, name: str = "alarms") -> Any:
     """The one alarm on the page of alarms; with ``over``, of those that are over."""
     found = client.get(reverse(PAGE)).context[name]
-    (only,) = found if name == "over" else found.rows
+    (only,) = found if name == "over" else found["rows"]
     return only
 
 
@@ -84,8 +84,8 @@ def test_an_alarm_is_told_with_numbers_error_and_organizations(
     failing(kind, mine, theirs)
     shown = page(root)
     assert rules(shown) == ["type_failing"]
-    assert row(root).words.text.count("8,631,724") == 2
-    assert "2" in row(root).words.concerned
+    assert row(root)["words"].text.count("8,631,724") == 2
+    assert "2" in row(root)["words"].concerned
     for told in ("8,631,724", "InvalidMailer: no such host smtp.secret", "ORG-MINE", "ORG-THEIRS"):
         assert told in shown
 
@@ -101,8 +101,8 @@ def test_an_alarm_that_is_over_is_shown_for_a_day_with_its_duration(root: Client
     failing(kind, ago=7_200, cleared_ago=3_600)
     assert codes_on(page(root)) == ["nothing_wrong"]
     assert rules(page(root)) == ["type_failing"]
-    assert (row(root, "over").is_open, row(root, "over").buttons) == (False, [])
-    assert "1 h" in row(root, "over").lasted
+    assert (row(root, "over")["is_open"], row(root, "over")["buttons"]) == (False, [])
+    assert "1 h" in row(root, "over")["lasted"]
 
 
 def test_other_staff_see_what_concerns_their_organization_with_their_own_numbers(
@@ -111,8 +111,8 @@ def test_other_staff_see_what_concerns_their_organization_with_their_own_numbers
     failing(kind, theirs, mine)
     member = staff_of(mine)
     shown = page(member)
-    assert re.search(r"\b2\b", re.sub(r"\d+:\d+", "", row(member).words.text))
-    assert row(member).words.concerned == ""
+    assert re.search(r"\b2\b", re.sub(r"\d+:\d+", "", row(member)["words"].text))
+    assert row(member)["words"].concerned == ""
     for foreign in ("8,631,724", "InvalidMailer", "ORG-THEIRS"):
         assert foreign not in shown
 
@@ -238,9 +238,9 @@ def failures_of(kind: JobType) -> str:
 def test_a_failing_type_has_the_buttons_that_help(root: Client, kind: JobType) -> None:
     failing(kind)
     assert buttons(page(root)) == ["pause", failures_of(kind), "act"]
-    assert [item.fields.get("fingerprint") for item in row(root).buttons] == [None, None, "f1"]
-    (shown,) = monitor(root, range="day")["alarms"].rows
-    assert shown.buttons[0].fields["next"] == f"{reverse('admin:django_jobs_monitor_changelist')}?range=day"
+    assert [item.fields.get("fingerprint") for item in row(root)["buttons"]] == [None, None, "f1"]
+    (shown,) = monitor(root, range="day")["alarms"]["rows"]
+    assert shown["buttons"][0].fields["next"] == f"{reverse('admin:django_jobs_monitor_changelist')}?range=day"
 
 
 @pytest.mark.parametrize(
@@ -262,13 +262,13 @@ def test_an_alarm_leads_to_what_it_is_about_and_to_what_helps(
 ) -> None:
     make_job_type(type_name="mails")
     make_alert(rule, "mails", {"pool": "fast"} if rule == "queue_waiting" else {})
-    found = [row(root).url, *(item.url for item in row(root).buttons)]
+    found = [row(root)["url"], *(item.url for item in row(root)["buttons"])]
     assert [address.partition("/django_jobs/")[2] for address in found] == [leads_to, *offered]
 
 
 def test_an_organizations_dead_letters_are_a_click_away(mine: Organization) -> None:
     make_alert("dead_letters", "", {"count": 9, "organizations": {str(mine.pk): 2}})
-    (link,) = row(staff_of(mine, permissions=["django_jobs.view_job"])).organizations
+    (link,) = row(staff_of(mine, permissions=["django_jobs.view_job"]))["organizations"]
     assert re.findall(r"organization=([\w-]+)&amp;status=Dead\+Letter", link) == [mine.name]
 
 
@@ -302,7 +302,7 @@ def test_closing_a_breaker_leads_back_to_a_page_of_this_site_alone(
 
 def test_an_alarm_names_the_first_organizations_and_counts_the_others(root: Client, kind: JobType) -> None:
     failing(kind, *(make_organization(name=f"ORG-{number}") for number in range(7)))
-    assert (len(row(root).organizations), row(root).more_organizations) == (5, 2)
+    assert (len(row(root)["organizations"]), row(root)["more_organizations"]) == (5, 2)
     told = re.findall(r"ORG-\d|\b2\b", strip_tags(page(root).partition("djobs-alarm-facts")[2]))
     assert list(dict.fromkeys(told)) == ["ORG-0", "ORG-1", "ORG-2", "ORG-3", "ORG-4", "2"]
 
