@@ -24,8 +24,8 @@ from django_jobs.engine.insight.status import describe
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation, JobNotFound, JobsError
-from django_jobs.management import exit_codes
 from django_jobs.management.shell import (
+    ExitCode,
     JsonAnswers,
     Refused,
     ShellCommand,
@@ -154,7 +154,7 @@ class NamedJobsCommand(ShellCommand):
         if len(unknown) == len(found):
             text = first if len(found) == 1 else f"None of the {len(found):,} ids is there: {first}"
             text = say("%(text)s", code=unknown_code, text=text)
-            raise Refused(text, code="unknown_name", returncode=exit_codes.USAGE)
+            raise Refused(text, code="unknown_name", returncode=ExitCode.USAGE)
         reason = next((_reason(item) for item in found if item.result == REFUSED), first)
         text = reason if len(found) == 1 else f"Not done to {missed:,} of {len(found):,}: {reason}"
         text = say("%(text)s", code=code_of(reason, unknown_code), text=text)
@@ -304,11 +304,11 @@ class OperationRun:
                     last = text
         except KeyboardInterrupt:
             text = say("Operation %(operation)d goes on without being watched.", operation=operation.pk)
-            raise Refused(text, code="interrupted", returncode=exit_codes.NOT_AWAITED) from None
+            raise Refused(text, code="interrupted", returncode=ExitCode.NOT_AWAITED) from None
         if operation.state != Operation.State.DONE:
             reason = in_english(Operation.Reason(operation.reason).label) if operation.reason else ""
             told = " ".join(filter(None, [f"It is {operation.state}.", reason, operation.note]))
-            raise Refused(told, code=f"operation_{operation.state}", returncode=exit_codes.NOT_FINISHED)
+            raise Refused(told, code=f"operation_{operation.state}", returncode=ExitCode.NOT_FINISHED)
 
     def _tell(self, operation: Operation) -> None:
         found = self._status(operation)
@@ -326,7 +326,7 @@ def refused_operation(error: InvalidOperation, given: dict[str, Any], user: Any 
     text, meant = fault_in_words(error, given, user)
     is_refused = text.code == "nothing_matches"
     fields = {name: [str(item) for item in texts] for name, texts in error.errors.items()}
-    returncode = exit_codes.REFUSED if is_refused else exit_codes.USAGE
+    returncode = ExitCode.REFUSED if is_refused else ExitCode.USAGE
     word = "nothing_matches" if is_refused else "invalid_operation"
     return Refused(text, code=word, returncode=returncode, fields=fields, did_you_mean=meant)
 
@@ -356,7 +356,7 @@ LONGEST_PAUSE: Final = 0.5
 #: After so many seconds it is said that no worker is alive.
 PATIENCE: Final = 3.0
 #: How a job is called at the end of which it has ended otherwise than it should.
-ENDS: Final = {Status.DEAD_LETTER: ("failed", exit_codes.REFUSED), Status.CANCELED: ("canceled", exit_codes.CANCELED)}
+ENDS: Final = {Status.DEAD_LETTER: ("failed", ExitCode.REFUSED), Status.CANCELED: ("canceled", ExitCode.CANCELED)}
 
 
 class JobWatch:
@@ -394,7 +394,7 @@ class JobWatch:
 
     def _goes_on(self, what: str, code: str) -> Refused:
         text = f"{self._status.job_id} {what}; it is {self._status.status}."
-        return Refused(text, code=code, returncode=exit_codes.NOT_AWAITED, job_id=self._status.job_id)
+        return Refused(text, code=code, returncode=ExitCode.NOT_AWAITED, job_id=self._status.job_id)
 
     def _gone(self) -> Refused:
         text = f"{self._status.job_id} was deleted while it was waited for."

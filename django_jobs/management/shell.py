@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import difflib
-import itertools
+import enum
 import json
 import math
 import os
@@ -28,7 +28,6 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 from django.utils import translation
 
-from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch.tickets import installation_id
 from django_jobs.engine.insight.filter import read_moment
 from django_jobs.engine.json_storage import clean_text, is_storable_text
@@ -43,8 +42,28 @@ from django_jobs.exceptions import (
     RetryableRefusal,
     ScheduleNotFound,
 )
-from django_jobs.management import exit_codes
 from django_jobs.texts import code_of, said, say
+
+
+class ExitCode(enum.IntEnum):
+    """The exit codes of our commands, the one list of them; ``docs/commands.md`` has the same in a table."""
+
+    #: It was done, or was so already.
+    DONE = 0
+    #: It was refused, or done to some of what was named; of a job that was waited for: it failed.
+    REFUSED = 1
+    #: The arguments cannot be: an unknown option, a name or an id that is not there, no JSON.
+    USAGE = 2
+    #: The database is away, or has not been migrated.
+    UNAVAILABLE = 3
+    #: It goes on, and is no longer waited for: the time ran out, or somebody pressed Ctrl+C.
+    NOT_AWAITED = 4
+    #: The job that was waited for was canceled.
+    CANCELED = 5
+    #: ``jobs_replay --wait``, and others that wait for an operation: it was paused or stopped before its end. It shares
+    #: its number with USAGE.
+    NOT_FINISHED = 2
+
 
 # Commands that answer people with text, and programs with JSON: ``--json``.
 
@@ -121,8 +140,8 @@ class JsonAnswers(BaseCommand):
     def _refuse_usage(self, parser: CommandParser, tell: Any, message: str) -> NoReturn:
         if parser.called_from_command_line and "--json" in self._arguments:
             self.as_json = True
-            self._tell_error(Refused(message, code="usage"), exit_codes.USAGE)
-            sys.exit(exit_codes.USAGE)
+            self._tell_error(Refused(message, code="usage"), ExitCode.USAGE)
+            sys.exit(ExitCode.USAGE)
         tell(message)
         raise AssertionError  # the parser's own has raised or left
 
@@ -216,7 +235,7 @@ class Refused(CommandError):
     ``reason`` is the code of the text, which says more closely why.
     """
 
-    def __init__(self, text: str, *, code: str, returncode: int = exit_codes.REFUSED, **facts: Any) -> None:
+    def __init__(self, text: str, *, code: str, returncode: int = ExitCode.REFUSED, **facts: Any) -> None:
         super().__init__(text, returncode=returncode)
         self.code = code
         self.facts = facts
@@ -227,12 +246,12 @@ class Unavailable(Refused):
     """The database is away, or lacks our tables."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(text, code="unavailable", returncode=exit_codes.UNAVAILABLE)
+        super().__init__(text, code="unavailable", returncode=ExitCode.UNAVAILABLE)
 
 
 def usage(text: str) -> Refused:
     """Return the refusal of arguments that cannot be."""
-    return Refused(text, code="usage", returncode=exit_codes.USAGE)
+    return Refused(text, code="usage", returncode=ExitCode.USAGE)
 
 
 def unknown(what: str, name: str, meant: Sequence[str] = (), tail: str = "") -> Refused:
@@ -246,7 +265,7 @@ def unknown(what: str, name: str, meant: Sequence[str] = (), tail: str = "") -> 
         tail=tail,
     )
     return Refused(
-        text, code="unknown_name", returncode=exit_codes.USAGE, name=clean_text(name, 200), did_you_mean=list(meant)
+        text, code="unknown_name", returncode=ExitCode.USAGE, name=clean_text(name, 200), did_you_mean=list(meant)
     )
 
 
@@ -274,7 +293,7 @@ def refusal_of(error: JobsError) -> Refused:
         facts["retry_after"] = error.retry_after
     is_unknown = isinstance(error, JobNotFound | BatchNotFound | ScheduleNotFound)
     code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
-    returncode = exit_codes.USAGE if is_unknown else exit_codes.REFUSED
+    returncode = ExitCode.USAGE if is_unknown else ExitCode.REFUSED
     return Refused(said(error), code="unknown_name" if is_unknown else code, returncode=returncode, **facts)
 
 
@@ -326,7 +345,7 @@ def confirm(command: JsonAnswers, question: str, *, is_agreed: bool) -> None:
 
 def standard_input() -> TextIO:
     """Return standard input. Raises Refused where it is closed."""
-    stream = _stream()
+    stream: TextIO | None = sys.stdin
     if stream is None:
         raise usage(say("There is no standard input to read from: it is closed.", code="no_input"))
     return stream
@@ -334,7 +353,7 @@ def standard_input() -> TextIO:
 
 def is_terminal() -> bool:
     """Return whether somebody is there to be asked."""
-    stream = _stream()
+    stream: TextIO | None = sys.stdin
     return stream is not None and stream.isatty()
 
 
@@ -346,54 +365,27 @@ def answers_yes() -> bool:
         return False
 
 
-def _stream() -> TextIO | None:
-    return sys.stdin
-
-
 # Ids that a command is given: as arguments, or one after the other on standard input, which ``-`` stands for.
 
 
-#: Ids of one call. More are named by a filter, which costs one statement and not one for each page.
-MAX_IDS: Final = 100_000
 MAX_TEXT: Final = 200
 STDIN: Final = "-"
 
 
 def read_ids(words: Iterable[str]) -> list[str]:
-    """Return the ids in their order, each once. Raises Refused for too many, and for input that is no text."""
+    """Return the ids in their order, each once. Raises Refused for input that is no text."""
+    given: list[str] = []
     try:
-        found = list(itertools.islice(_distinct(words), MAX_IDS + 1))
+        for word in words:
+            given += standard_input().read().split() if word == STDIN else [word]
     except UnicodeDecodeError as error:
         raise usage(say("The standard input is no text in UTF-8.", code="not_utf8")) from error
-    if len(found) > MAX_IDS:
-        text = "At most %(most)s ids are taken at once; name more jobs by a filter, such as --type."
-        raise usage(say(text, code="too_many", most=f"{MAX_IDS:,}"))
-    return found
-
-
-def _distinct(words: Iterable[str]) -> Iterator[str]:
-    seen: set[str] = set()
-    for given in _all(words):
-        word = clean_text(given, MAX_TEXT)  # a longer text is no id
-        if word not in seen:
-            seen.add(word)
-            yield word
-
-
-def _all(words: Iterable[str]) -> Iterator[str]:
-    for word in words:
-        if word == STDIN:
-            for line in standard_input():
-                yield from line.split()
-        else:
-            yield word
+    return list(dict.fromkeys(clean_text(word, MAX_TEXT) for word in given))  # a longer text is no id
 
 
 # Values that a command is given: JSON from an argument, a file or standard input; moments and lengths of time.
 
 
-#: A text may have so many times the bytes that are stored of it: for blanks, line ends and escapes.
-MOST_TIMES: Final = 4
 MAX_DELAY: Final = 10 * 365 * 86_400
 UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DELAY: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhd]?)\Z", re.ASCII)
@@ -419,7 +411,7 @@ def seconds(text: str) -> float:
 def read_parameters(text: str | None, file: str | None) -> dict[str, Any]:
     """Return the object that the argument, or the file, holds as JSON; an empty one where there is neither.
 
-    Raises Refused for what is no JSON, no object, or far too long, and for a file that cannot be read.
+    Raises Refused for what is no JSON or no object, and for a file that cannot be read.
     """
     if text is not None and file is not None:
         raise usage(say("Give the parameters as an argument or by --file, not both.", code="given_twice"))
@@ -430,18 +422,6 @@ def read_parameters(text: str | None, file: str | None) -> dict[str, Any]:
 
 def read_object(text: str, what: str) -> dict[str, Any]:
     """Return the object of a JSON text. ``what`` begins the sentence that says what is wrong, in the plural."""
-    size, most = len(text.encode("utf-8", "replace")), _most_bytes()
-    if size > most:
-        stored = int(jobs_settings.MAX_PARAMETERS_BYTES)
-        text = say(
-            "%(what)s have %(size)s bytes or more, and at most %(most)s are stored (MAX_PARAMETERS_BYTES): put what is "
-            "large where the handler can read it, and submit its name.",
-            code="too_large",
-            what=what,
-            size=f"{size:,}",
-            most=f"{stored:,}",
-        )
-        raise usage(text)
     try:
         found = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
@@ -464,18 +444,10 @@ def _named(value: Any) -> str:
     return {list: "a list", str: "a text", bool: "true or false"}.get(type(value), "a number")
 
 
-def _most_bytes() -> int:
-    return MOST_TIMES * int(jobs_settings.MAX_PARAMETERS_BYTES)
-
-
 def _read(source: str) -> str:
-    """Return the text of a file, or of standard input, as far as it may be long and one character more."""
-    most = _most_bytes() + 1
+    """Return the text of a file, or of standard input."""
     try:
-        if source == STDIN:
-            return standard_input().read(most)
-        with Path(source).open(encoding="utf-8") as file:
-            return file.read(most)
+        return standard_input().read() if source == STDIN else Path(source).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise usage(say("The parameters are no text in UTF-8.", code="not_utf8")) from error
     except OSError as error:
@@ -576,59 +548,33 @@ def with_database(call: Callable[[], object], errors: OutputWrapper, *, is_burst
             _call_once_connected(call, errors, is_burst=is_burst)
     except Unavailable as error:
         raise CommandError(said(error)) from error
+    except KeyboardInterrupt:
+        raise CommandError(say("Stopped while it waited for the database.", code="interrupted")) from None
 
 
 def _call_once_connected(call: Callable[[], object], errors: OutputWrapper, *, is_burst: bool) -> None:
+    has_complained = False
     while True:
-        _await_connection(errors, is_burst=is_burst)
         try:
+            database.connection().ensure_connection()
             call()
         except (InterfaceError, OperationalError) as error:
             if is_burst or not _has_left():
                 raise
-            _wait_after(error, errors)
+            if not has_complained:
+                errors.write(f"{_unusable(error)}; waiting for it.")
+            has_complained = True
         else:
             return
+        # A pooler may take connections while the server behind it is away.
+        database.connection().close()
+        time.sleep(PAUSE_SECONDS)
 
 
 def _has_left() -> bool:
     """Whether the connection is lost. If not, the error was about what was asked."""
     connection = database.connection()
     return connection.connection is None or not connection.is_usable()
-
-
-def _wait_after(error: Error, errors: OutputWrapper) -> None:
-    """Wait a moment before the next try: a pooler may take connections while the server behind it is away."""
-    errors.write(f"{_unusable(error)}; trying again.")
-    database.connection().close()
-    with _stoppable():
-        time.sleep(PAUSE_SECONDS)
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise CommandError(say("Stopped while it waited for the database.", code="interrupted")) from None
-
-
-def _await_connection(errors: OutputWrapper, *, is_burst: bool) -> None:
-    has_complained = False
-    while True:
-        try:
-            with _stoppable():
-                database.connection().ensure_connection()
-            return
-        except (InterfaceError, OperationalError) as error:
-            if is_burst:
-                text = say("%(fault)s. A burst does not wait for it.", code="burst", fault=_unusable(error))
-                raise CommandError(text) from error
-            if not has_complained:
-                errors.write(f"{_unusable(error)}; waiting for it.")
-            has_complained = True
-        with _stoppable():
-            time.sleep(PAUSE_SECONDS)
 
 
 def _unusable(error: Error) -> str:

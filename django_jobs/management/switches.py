@@ -13,7 +13,7 @@ from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
 from django_jobs.engine.access import find_organization_pk, key_in
 from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
-from django_jobs.engine.insight.search import similar, similar_job_types
+from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.pausing import set_paused
@@ -129,7 +129,7 @@ class SwitchCommand(ShellCommand):
     def _types_together(self, options: dict[str, Any]) -> Iterator[JobType]:
         for pool in options["pool"]:
             if pool not in pools.names():
-                raise unknown("pool", pool, similar(pool, pools.names()), f" There is {', '.join(pools.names())}.")
+                raise unknown("pool", pool, tail=f" There is {', '.join(pools.names())}.")
         if options["all"] or options["pool"]:
             rows = JobType.primary.order_by("pk")
             yield from rows if options["all"] else rows.filter(pool__in=options["pool"])
@@ -210,13 +210,12 @@ def _organization(name: str, user: Any) -> Switchable:
         raise unknown("organization", name) from None
 
 
-def _worker(name: str, user: Any) -> Switchable:
+def _worker(name: str, _user: Any) -> Switchable:
     workers = live_workers()
     for worker in workers:
         if name in (worker.name, worker.supervisor):
             return Switchable("worker", name, worker.supervisor)
-    known = [worker.name for worker in workers]
-    raise unknown("worker", name, similar(name, known) if user is None else (), "" if known else " No worker is alive.")
+    raise unknown("worker", name, tail="" if workers else " No worker is alive.")
 
 
 #: By option: what finds the target that it names. Raises Refused for a name that is not there.

@@ -10,7 +10,7 @@ from django_jobs.models import Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, status_of, wait_for_status
 from tests.support.factories import make_job_type
-from tests.support.verbs import exit_codes
+from tests.support.verbs import ExitCode
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 
@@ -30,21 +30,21 @@ def test_a_job_is_submitted_awaited_canceled_and_retried_from_a_shell(processes:
         for name in (good, bad, long)
     }
 
-    (completed,) = answers(runs[good], exit_codes.DONE)
+    (completed,) = answers(runs[good], ExitCode.DONE)
     assert (completed["job_type"], completed["status"], completed["progress"]) == (good, Status.COMPLETED, 100)
 
-    failed, refusal = answers(runs[bad], exit_codes.REFUSED)
+    failed, refusal = answers(runs[bad], ExitCode.REFUSED)
     assert (failed["status"], refusal["error"]["code"]) == (Status.DEAD_LETTER, "failed")
 
     running = Job.objects.filter(job_type=long, status=Status.RUNNING)
     wait_until(running.exists, PATIENCE, "the start of the long job")
     job = running.get()
-    (canceled,) = answers(processes.start("jobs_cancel", job.name, "--json"), exit_codes.DONE)
+    (canceled,) = answers(processes.start("jobs_cancel", job.name, "--json"), ExitCode.DONE)
     assert (canceled["asked_to_stop"], canceled["jobs"][0]["id"]) == (1, job.name)
-    ended, told = answers(runs[long], exit_codes.CANCELED)
+    ended, told = answers(runs[long], ExitCode.CANCELED)
     assert (ended["status"], told["error"]["code"]) == (Status.CANCELED, "canceled")
 
-    (retried,) = answers(processes.start("jobs_retry", failed["job_id"], "--json"), exit_codes.DONE)
+    (retried,) = answers(processes.start("jobs_retry", failed["job_id"], "--json"), ExitCode.DONE)
     assert retried["retried"] == 1
     again = Job.objects.get(job_type=bad)
     wait_until(lambda: Job.objects.get(pk=again.pk).attempt == 2, PATIENCE, "its second attempt")
@@ -57,8 +57,8 @@ def test_a_shell_is_told_what_is_wrong_in_a_line(processes: ProcessPool, stage: 
     unknown = processes.start("jobs_submit", "greet_newcommer", stage.organization.name)
     nowhere = {"DATABASE_URL": "sqlite:////nowhere/to/be/found.sqlite3"}
     away = processes.start("jobs_pause", "greet_newcomers", environ=nowhere)
-    assert unknown.wait(2 * PATIENCE) == exit_codes.USAGE
+    assert unknown.wait(2 * PATIENCE) == ExitCode.USAGE
     assert re.fullmatch(r".*'greet_newcommer'.* greet_newcomers\b.*\n", unknown.log())
-    assert away.wait(2 * PATIENCE) == exit_codes.UNAVAILABLE
+    assert away.wait(2 * PATIENCE) == ExitCode.UNAVAILABLE
     assert "(OperationalError: " in away.log()
     assert len(away.log().splitlines()) == 1

@@ -105,11 +105,10 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "searched_newest_jobs": ("django_jobs.engine.insight.filter", "RECENT"),
     "status_counted_jobs": (
         ("django_jobs.engine.insight.inspection", "MAX_ENDED"),
-        ("django_jobs.management.status", "MAX_ENDED"),
+        ("django_jobs.management.commands.jobs_status", "MAX_ENDED"),
     ),
     "waiting_signals": ("django_jobs.engine.insight.events", "MAX_WAITING"),
     # Commands, probes and tests of hosts
-    "given_ids": ("django_jobs.management.shell", "MAX_IDS"),
     "named_jobs_of_a_transaction": (
         ("django_jobs.engine.control.acts", "PAGE"),
         ("django_jobs.management.jobs", "PAGE"),

@@ -17,8 +17,7 @@ from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.schedules.definitions import erase_schedules
 from django_jobs.engine.store import database
-from django_jobs.management import exit_codes
-from django_jobs.management.shell import Refused, ShellCommand, answers_yes, is_terminal, told_plainly, usage
+from django_jobs.management.shell import ExitCode, Refused, ShellCommand, answers_yes, is_terminal, told_plainly, usage
 from django_jobs.models import FileDeletion
 from django_jobs.texts import say
 
@@ -127,7 +126,7 @@ def _by_key(key: str, organization: str | None) -> Meant:
 
 
 def _unknown(text: str) -> Refused:
-    return Refused(text, code="unknown_name", returncode=exit_codes.USAGE)
+    return Refused(text, code="unknown_name", returncode=ExitCode.USAGE)
 
 
 def _cutoff(days: float | None) -> dt.datetime | None:

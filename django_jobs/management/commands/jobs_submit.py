@@ -16,9 +16,9 @@ from django_jobs.engine.submission.submit import submit_job
 from django_jobs.engine.submission.targets import submittable
 from django_jobs.engine.submission.values import ON_DUPLICATE
 from django_jobs.exceptions import InvalidSubmission, JobsError
-from django_jobs.management import exit_codes
 from django_jobs.management.jobs import JobWatch
 from django_jobs.management.shell import (
+    ExitCode,
     Refused,
     ShellCommand,
     acting_user,
@@ -143,7 +143,7 @@ def _refused(error: InvalidSubmission, options: dict[str, Any], user: Any) -> Re
         f"{_said(name, texts, is_unknown=name in unknown)}{did_you_mean(types_meant) if name == 'job_type' else ''}"
         for name, texts in error.errors.items()
     ]
-    returncode = exit_codes.USAGE if unknown else refusal.returncode
+    returncode = ExitCode.USAGE if unknown else refusal.returncode
     code = "unknown_name" if unknown else refusal.code
     reason = next((code for codes in error.codes.values() for code in codes), "")
     return Refused(

@@ -15,10 +15,9 @@ from django.utils import autoreload
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.dispatch.tickets import check_broker
-from django_jobs.engine.insight.search import similar
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.management.probed import ProbedCommand
-from django_jobs.management.shell import await_database, did_you_mean, with_database
+from django_jobs.management.shell import await_database, with_database
 from django_jobs.texts import said, say
 from django_jobs.worker.child import prepare_fork_server
 from django_jobs.worker.processes import ForkServer, WorkerOptions, parse_queues
@@ -156,20 +155,16 @@ def queues(words: list[str], pool: str) -> tuple[str, ...]:
     For the default pool that is none. Raise CommandError if pool or queue is not configured.
     """
     if pool not in pools.names():
-        meant = did_you_mean(similar(pool, pools.names()))
         text = say(
-            "--pool: there is no pool %(pool)r. DJANGO_JOBS['POOLS'] has %(known)s.%(meant)s",
+            "--pool: there is no pool %(pool)r. DJANGO_JOBS['POOLS'] has %(known)s.",
             code="unknown_pool",
             pool=pool,
             known=", ".join(pools.names()),
-            meant=meant,
         )
         raise CommandError(text)
     try:
         named = parse_queues(words, pools.queue_names())
     except ValueError as error:
-        given = [name for word in words for name in word.split(",") if name not in pools.queue_names()]
-        meant = did_you_mean(similar(given[0], pools.queue_names())) if given else ""
-        text = say("--queues: %(error)s%(meant)s", code=said(error).code, error=str(error), meant=meant)
+        text = say("--queues: %(error)s", code=said(error).code, error=str(error))
         raise CommandError(text) from error
     return named if named or pool == DEFAULT_POOL else tuple(pools.queue_names(pool))

@@ -11,7 +11,7 @@ from tests.integration.management.test_json_answers import KEYS
 from tests.support.consoles import type_all, typed_in
 from tests.support.documents import DOCS
 from tests.support.factories import make_job_type, make_organization
-from tests.support.verbs import exit_codes
+from tests.support.verbs import ExitCode
 
 PAGE = (DOCS / "commands.md").read_text()
 OWN = ("jobs_submit", "jobs_cancel", "jobs_retry", "jobs_pause", "jobs_resume")
@@ -46,7 +46,7 @@ def test_the_page_names_all_options_but_the_filters() -> None:
 
 
 def test_the_table_has_each_exit_code() -> None:
-    codes = {value for name, value in vars(exit_codes).items() if name.isupper()}
+    codes = set(map(int, ExitCode))
     assert {int(code) for code in re.findall(r"^\| (\d) \|", PAGE, re.MULTILINE)} == codes
 
 

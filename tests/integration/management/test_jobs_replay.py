@@ -17,7 +17,7 @@ from tests.support.commands import reason_of
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import dead, finish
 from tests.support.ticks import WholeScheduler
-from tests.support.verbs import GIVEN_TERMS, JobsReplay, Refused, exit_codes
+from tests.support.verbs import GIVEN_TERMS, ExitCode, JobsReplay, Refused
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -166,7 +166,7 @@ def test_one_that_is_paused_meanwhile_has_an_exit_code_of_its_own(
     monkeypatch.setattr("time.sleep", lambda _: Operation.objects.update(state="paused"))
     with pytest.raises(Refused) as caught:
         replay("--type", "mails", "--wait")
-    assert (caught.value.code, caught.value.returncode) == ("operation_paused", exit_codes.NOT_FINISHED)
+    assert (caught.value.code, caught.value.returncode) == ("operation_paused", ExitCode.NOT_FINISHED)
 
 
 def test_no_job_is_changed_by_the_command_itself(mails: JobType) -> None:

@@ -17,7 +17,7 @@ from tests.support import handlers, verbs
 from tests.support.bracketed_language import speak_in_brackets
 from tests.support.commands import call, reason_of, run
 from tests.support.statements import before_statement
-from tests.support.verbs import exit_codes
+from tests.support.verbs import ExitCode
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +136,7 @@ def test_without_the_table_the_migration_is_named(monkeypatch: pytest.MonkeyPatc
     assert "`manage.py migrate`" in call("jobs_sync").err
     for arguments in [], ["--check"]:
         answer = call("jobs_sync", *arguments, "--json")
-        assert (answer.code, answer.error["code"]) == (exit_codes.UNAVAILABLE, "unavailable")
+        assert (answer.code, answer.error["code"]) == (ExitCode.UNAVAILABLE, "unavailable")
 
 
 def test_a_type_that_somebody_deletes_meanwhile_is_not_told_as_written() -> None:

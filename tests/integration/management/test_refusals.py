@@ -66,6 +66,11 @@ def test_a_worker_waits_for_its_database(
     answers = iter([OperationalError("no route\nto host"), OperationalError("starting up"), None])
 
     class Connection:
+        connection = None
+
+        def close(self) -> None:
+            """Nothing was open."""
+
         def ensure_connection(self) -> None:
             error = next(answers)
             if error is not None:
@@ -121,6 +126,8 @@ def test_system_checks_wait_for_the_database_too(
             raise error
 
     monkeypatch.setattr(verbs.database_connection(), "ensure_connection", connect)
+    monkeypatch.setattr(verbs.database_connection(), "is_usable", lambda: False)
+    monkeypatch.setattr(verbs.database_connection(), "close", lambda: None)
     monkeypatch.setattr("time.sleep", lambda _: done.append("slept"))
     monkeypatch.setattr(BaseCommand, "check", lambda *_, **__: done.append("checked"))
     monkeypatch.setattr(Scheduler, "run", lambda *_: done.append("run"))
@@ -180,7 +187,7 @@ def test_a_burst_waits_for_no_database_before_its_system_checks(
 ) -> None:
     monkeypatch.setattr(verbs.database_connection(), "ensure_connection", failing(OperationalError("away")))
     monkeypatch.setattr(BaseCommand, "check", failing(AssertionError("checked")))
-    assert refusal("jobs_worker", "--burst", skip_checks=False) == "burst"
+    assert refusal("jobs_worker", "--burst", skip_checks=False) == "unavailable"
     assert started == []
 
 
@@ -188,6 +195,8 @@ def test_waiting_for_the_database_can_be_interrupted(
     monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions]
 ) -> None:
     monkeypatch.setattr(verbs.database_connection(), "ensure_connection", failing(OperationalError("away")))
+    monkeypatch.setattr(verbs.database_connection(), "is_usable", lambda: False)
+    monkeypatch.setattr(verbs.database_connection(), "close", lambda: None)
     monkeypatch.setattr("time.sleep", failing(KeyboardInterrupt()))
     assert refusal("jobs_worker") == "interrupted"
     assert started == []

@@ -142,7 +142,7 @@ if TYPE_CHECKING:
     from django_jobs.management.commands.jobs_status import look as look_at_status
     from django_jobs.management.commands.jobs_status import Command as JobsStatus
     from django_jobs.management.commands.jobs_worker import queues as queues_of_options
-    from django_jobs.management import exit_codes
+    from django_jobs.management.shell import ExitCode
     from django_jobs.management.health_port import HealthPort
     from django_jobs.management.jobs import OperationRun
     from django_jobs.management.shell import Refused

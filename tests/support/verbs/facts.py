@@ -116,7 +116,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.submission.targets import ASKED as ASKED_AT_ONCE
     from django_jobs.engine.store.values import INCREMENT
     from django_jobs.engine.store.values import NOW
-    from django_jobs.management.status import MAX_HELD as MAX_ALARMS
+    from django_jobs.management.commands.jobs_status import MAX_HELD as MAX_ALARMS
     from django_jobs.management.shell import MAX_TEXT as MAX_IDS_TEXT
     from django_jobs.models.job_type import MAX_AT_ONCE as TYPE_MAX_AT_ONCE
     from django_jobs.models.job_type import MAX_DAYS as TYPE_MAX_DAYS
