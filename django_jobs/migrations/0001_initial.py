@@ -18,19 +18,10 @@ from django_jobs.models.base import PriorityField, WorkedOffField
 USER = settings.AUTH_USER_MODEL
 ORGANIZATION = settings.DJANGO_JOBS_ORGANIZATION_MODEL
 
-ACTORS = [("user", "User"), ("system", "System"), ("worker", "Worker"), ("scheduler", "Scheduler")]
 LIMIT = [MinValueValidator(1, "Leave it blank for no limit; to stop a type, pause it."), MaxValueValidator(1000000)]
-REASONS = [
-    ("died_alone", "Died Alone"),
-    ("unseen", "Unseen"),
-    ("spared", "Spared"),
-    ("worker_lost", "Worker Lost"),
-    ("not_loadable", "Not Loadable"),
-]
 SECONDS = [MinValueValidator(1), MaxValueValidator(2592000)]
 SPANS = [(60, "Minute"), (3600, "Hour"), (86400, "Day")]
 STATUSES = ["Pending", "Queued", "Running", "Completed", "Failed", "Timed Out", "Canceled", "Dead Letter"]
-STATUS_CHOICES = [(status, status) for status in STATUSES]
 
 
 def table(name: str, options: dict[str, Any], /, **fields: models.Field[Any, Any]) -> migrations.CreateModel:
@@ -63,9 +54,7 @@ class Migration(migrations.Migration):
             {"constraints": [UniqueConstraint(fields=("user", "organization"), name="djobs_membership_once")]},
             user=models.ForeignKey(USER, CASCADE, related_name="job_memberships"),
             organization=models.ForeignKey(ORGANIZATION, CASCADE, related_name="job_memberships"),
-            role=models.CharField(
-                choices=[("member", "Member"), ("admin", "Admin")], db_default="member", default="member", max_length=10
-            ),
+            role=models.CharField(db_default="member", default="member", max_length=10),
         ),
         table(
             "JobType",
@@ -115,7 +104,6 @@ class Migration(migrations.Migration):
                 blank=True, db_default="", default="", help_text="app_label.codename, or blank.", max_length=200
             ),
             submit_by=models.CharField(
-                choices=[("members", "Members"), ("admins", "Admins"), ("code", "Code")],
                 db_default="members",
                 default="members",
                 help_text="Who may submit it; to others it looks unknown.",
@@ -234,10 +222,6 @@ class Migration(migrations.Migration):
             owner=models.ForeignKey(USER, SET_NULL, blank=True, null=True, related_name="+", db_index=False),
             owner_name=models.CharField(blank=True, db_default="", default="", max_length=150),
             open_to=models.CharField(
-                choices=[
-                    ("owner", "Its owner and users who manage the organization's jobs"),
-                    ("members", "Members of the organization"),
-                ],
                 db_default="owner",
                 default="owner",
                 max_length=8,
@@ -380,7 +364,7 @@ class Migration(migrations.Migration):
             organization_name=models.CharField(max_length=140),
             owner=models.ForeignKey(USER, SET_NULL, blank=True, null=True, related_name="+", db_index=False),
             owner_name=models.CharField(blank=True, db_default="", default="", max_length=150),
-            status=models.CharField(choices=STATUS_CHOICES, db_default="Pending", default="Pending", max_length=12),
+            status=models.CharField(db_default="Pending", default="Pending", max_length=12),
             priority=PriorityField(db_default=1, default=1),
             progress=models.PositiveSmallIntegerField(db_default=0, default=0, validators=[MaxValueValidator(100)]),
             progress_message=models.CharField(blank=True, db_default="", default="", max_length=255),
@@ -415,7 +399,6 @@ class Migration(migrations.Migration):
             head_start=models.SmallIntegerField(db_default=0, default=0, editable=False),
             expires_at=models.DateTimeField(blank=True, null=True),
             run_after=models.CharField(
-                choices=[("completed", "Completed"), ("ended", "Ended")],
                 db_default="completed",
                 default="completed",
                 editable=False,
@@ -482,15 +465,13 @@ class Migration(migrations.Migration):
             job=models.ForeignKey(
                 "django_jobs.job", CASCADE, related_name="history", db_index=False, db_constraint=False
             ),
-            from_status=models.CharField(blank=True, choices=STATUS_CHOICES, db_default="", default="", max_length=12),
-            to_status=models.CharField(choices=STATUS_CHOICES, max_length=12),
+            from_status=models.CharField(blank=True, db_default="", default="", max_length=12),
+            to_status=models.CharField(max_length=12),
             timestamp=models.DateTimeField(),
             actor=models.CharField(max_length=150),
-            actor_kind=models.CharField(choices=ACTORS, db_default="system", default="system", max_length=9),
+            actor_kind=models.CharField(db_default="system", default="system", max_length=9),
             message=models.TextField(blank=True, db_default="", default=""),
-            reason=models.CharField(
-                blank=True, choices=REASONS, db_default="", default="", editable=False, max_length=12
-            ),
+            reason=models.CharField(blank=True, db_default="", default="", editable=False, max_length=12),
             attempt=models.PositiveIntegerField(db_default=0, default=0),
             worker_name=models.CharField(blank=True, db_default="", default="", max_length=100),
             traceback=models.TextField(blank=True, db_default="", default=""),
@@ -593,7 +574,6 @@ class Migration(migrations.Migration):
                 db_constraint=False,
             ),
             state=models.CharField(
-                choices=[("Closed", "Closed"), ("Open", "Open"), ("Recovering", "Recovering")],
                 db_default="Closed",
                 default="Closed",
                 max_length=10,
@@ -657,7 +637,7 @@ class Migration(migrations.Migration):
             supervisor=models.CharField(max_length=40, primary_key=True, serialize=False),
             hostname=models.CharField(max_length=255),
             supervisor_pid=models.PositiveIntegerField(null=True),
-            order=models.CharField(choices=[("quiet", "Quiet"), ("resume", "Resume"), ("stop", "Stop")], max_length=10),
+            order=models.CharField(max_length=10),
             ordered_at=models.DateTimeField(),
             ordered_by=models.CharField(blank=True, db_default="", default="", max_length=150),
             obeyed_at=models.DateTimeField(blank=True, null=True),
@@ -691,13 +671,6 @@ class Migration(migrations.Migration):
                 ],
             },
             action=models.CharField(
-                choices=[
-                    ("retry", "Retry"),
-                    ("cancel", "Cancel"),
-                    ("delete", "Delete"),
-                    ("set_priority", "Change priority"),
-                    ("run_now", "Run now"),
-                ],
                 db_default="retry",
                 default="retry",
                 max_length=12,
@@ -706,7 +679,7 @@ class Migration(migrations.Migration):
             value=models.PositiveSmallIntegerField(blank=True, null=True),
             user=models.ForeignKey(USER, SET_NULL, null=True, related_name="+", db_constraint=False),
             user_name=models.CharField(max_length=150),
-            actor_kind=models.CharField(choices=ACTORS, db_default="user", default="user", max_length=9),
+            actor_kind=models.CharField(db_default="user", default="user", max_length=9),
             per_minute=models.PositiveIntegerField(
                 blank=True, help_text="Jobs that it acts on in a minute.", null=True
             ),
@@ -717,7 +690,6 @@ class Migration(migrations.Migration):
             first_job_id=models.BigIntegerField(blank=True, editable=False, null=True),
             is_tried=models.BooleanField(db_default=False, default=False, editable=False),
             state=models.CharField(
-                choices=[("running", "Running"), ("paused", "Paused"), ("stopped", "Stopped"), ("done", "Done")],
                 db_default="running",
                 default="running",
                 max_length=8,
@@ -870,18 +842,12 @@ class Migration(migrations.Migration):
                 validators=[MaxValueValidator(86400)],
             ),
             catch_up=models.CharField(
-                choices=[
-                    ("skip", "Skip them"),
-                    ("once", "Fire once for all of them"),
-                    ("all", "Fire for each of them, up to 100"),
-                ],
                 db_default="once",
                 default="once",
                 help_text="What happens to firings that nobody was there for.",
                 max_length=4,
             ),
             overlap=models.CharField(
-                choices=[("allow", "Submit another one"), ("skip", "Skip the firing")],
                 db_default="skip",
                 default="skip",
                 help_text="What a firing does while the last job is unfinished.",
@@ -905,9 +871,7 @@ class Migration(migrations.Migration):
             schedule=models.ForeignKey("django_jobs.schedule", CASCADE, related_name="firings", db_index=False),
             due_at=models.DateTimeField(),
             fired_at=models.DateTimeField(),
-            outcome=models.CharField(
-                choices=[("submitted", "Submitted"), ("skipped", "Skipped"), ("failed", "Failed")], max_length=9
-            ),
+            outcome=models.CharField(max_length=9),
             submitted=models.PositiveIntegerField(db_default=0, default=0, help_text="Jobs."),
             skipped=models.PositiveIntegerField(db_default=0, default=0, help_text="Organizations that got none."),
             job_id=models.BigIntegerField(blank=True, null=True),

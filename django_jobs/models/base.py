@@ -218,6 +218,15 @@ class PriorityField(_SmallIntegerField):
         return name, path, args, kwargs
 
 
+class WordField(_CharField):
+    """A column for one of some words. Migrations do not know the words: a new one is no change of the schema."""
+
+    def deconstruct(self) -> Any:
+        name, _path, args, options = super().deconstruct()
+        options.pop("choices", None)
+        return name, "django.db.models.CharField", args, options
+
+
 class WorkedOffField(_CharField):
     """The value of the field ``of`` that something has followed up; None while nobody knows.
 

@@ -15,6 +15,7 @@ from django_jobs.models.base import (
     PrimaryManager,
     RowId,
     TenantRows,
+    WordField,
     hooks,
     in_words,
     organization_key,
@@ -60,7 +61,7 @@ class Batch(models.Model):
     organization_name = models.CharField(max_length=140)
     owner = user_key(blank=True)
     owner_name = models.CharField(max_length=150, blank=True)
-    open_to = models.CharField(max_length=8, choices=OpenTo.choices, default=OpenTo.OWNER)
+    open_to = WordField(max_length=8, choices=OpenTo.choices, default=OpenTo.OWNER)
     #: The job whose handler made it, and in which attempt; that job may be deleted by now.
     submitted_by_id = models.BigIntegerField(null=True, blank=True, editable=False)
     submitted_by_attempt = models.PositiveIntegerField(null=True, blank=True, editable=False)

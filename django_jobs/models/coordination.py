@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from django_jobs.models.base import StoredModel, in_words, organization_key, with_database_defaults
+from django_jobs.models.base import StoredModel, WordField, in_words, organization_key, with_database_defaults
 
 # What processes agree on through the database: who leads, who works, and which installation this is.
 
@@ -96,7 +96,7 @@ class WorkerOrder(StoredModel):
     supervisor = models.CharField(primary_key=True, max_length=40)
     hostname = models.CharField(max_length=255)
     supervisor_pid = models.PositiveIntegerField(null=True)
-    order = models.CharField(max_length=10, choices=Order.choices)
+    order = WordField(max_length=10, choices=Order.choices)
     ordered_at = models.DateTimeField()
     ordered_by = models.CharField(max_length=150, blank=True)
     #: When the supervisor read it, and when it left because of it.

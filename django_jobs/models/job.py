@@ -19,6 +19,7 @@ from django_jobs.models.base import (
     RowId,
     StoredModel,
     TenantRows,
+    WordField,
     in_words,
     organization_key,
     user_key,
@@ -89,7 +90,7 @@ class Job(models.Model):
     organization_name = models.CharField(max_length=140)
     owner = user_key(blank=True)
     owner_name = models.CharField(max_length=150, blank=True)
-    status = models.CharField(max_length=12, choices=Status.choices, default=Status.PENDING)
+    status = WordField(max_length=12, choices=Status.choices, default=Status.PENDING)
     priority = PriorityField(default=Priority.NORMAL)
     progress = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(100)])
     progress_message = models.CharField(max_length=255, blank=True)
@@ -138,7 +139,7 @@ class Job(models.Model):
     #: Not started by then, it ends as Canceled.
     expires_at = models.DateTimeField(null=True, blank=True)
     #: Of a job that depends on others: whether it waits for them to complete, or to end however they do.
-    run_after = models.CharField(
+    run_after = WordField(
         max_length=9,
         choices=RunAfter.choices,
         default=RunAfter.COMPLETED,
@@ -427,13 +428,13 @@ class ExecutionLog(StoredModel):
 
     # No constraint in the database: checking it cost a fifth of the throughput, and only retention deletes jobs.
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="history", db_index=False, db_constraint=False)
-    from_status = models.CharField(max_length=12, choices=Status.choices, blank=True)
-    to_status = models.CharField(max_length=12, choices=Status.choices)
+    from_status = WordField(max_length=12, choices=Status.choices, blank=True)
+    to_status = WordField(max_length=12, choices=Status.choices)
     timestamp = models.DateTimeField()
     actor = models.CharField(max_length=150)
-    actor_kind = models.CharField(max_length=9, choices=ActorKind.choices, default=ActorKind.SYSTEM)
+    actor_kind = WordField(max_length=9, choices=ActorKind.choices, default=ActorKind.SYSTEM)
     message = models.TextField(blank=True)
-    reason = models.CharField(max_length=12, choices=LogReason.choices, blank=True, editable=False)
+    reason = WordField(max_length=12, choices=LogReason.choices, blank=True, editable=False)
     attempt = models.PositiveIntegerField(default=0)
     worker_name = models.CharField(max_length=100, blank=True)
     traceback = models.TextField(blank=True)

@@ -15,6 +15,7 @@ from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.models.base import (
     PriorityField,
     StoredModel,
+    WordField,
     WorkedOffField,
     hooks,
     in_words,
@@ -192,7 +193,7 @@ class JobType(StoredModel):
     is_enabled = models.BooleanField(default=True, help_text=_("Off: submissions are refused and nothing starts."))
     is_paused = models.BooleanField(default=False, help_text=_("On: submissions wait and nothing starts."))
     requires_permission = models.CharField(max_length=200, blank=True, help_text=_("app_label.codename, or blank."))
-    submit_by = models.CharField(
+    submit_by = WordField(
         max_length=7,
         choices=SubmitBy.choices,
         default=SubmitBy.MEMBERS,
@@ -287,7 +288,7 @@ class Breaker(StoredModel):
     job_type = models.OneToOneField(
         JobType, on_delete=models.CASCADE, primary_key=True, related_name="breaker", db_constraint=False
     )
-    state = models.CharField(max_length=10, choices=BreakerState.choices, default=BreakerState.CLOSED)
+    state = WordField(max_length=10, choices=BreakerState.choices, default=BreakerState.CLOSED)
     #: Whose attempts all failures that it counted are; None where several have them, or none were counted. It holds the
     #: jobs of this organization alone, or of all.
     organization = organization_key(null=True, blank=True)

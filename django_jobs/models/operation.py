@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from django_jobs.models.base import StoredModel, in_words, with_database_defaults
+from django_jobs.models.base import StoredModel, WordField, in_words, with_database_defaults
 from django_jobs.statuses import ActorKind
 
 
@@ -53,7 +53,7 @@ class Operation(StoredModel):
         CHANGED = "changed", _("changed meanwhile")
         KEPT = "kept", _("unfinished jobs or other data need them")
 
-    action = models.CharField(max_length=12, choices=Action.choices, default=Action.RETRY)
+    action = WordField(max_length=12, choices=Action.choices, default=Action.RETRY)
     #: What names the jobs (``engine.insight.filter``), with the organizations' primary keys.
     filters: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
     #: Of a change of priority: the new one.
@@ -63,7 +63,7 @@ class Operation(StoredModel):
     )
     user_name = models.CharField(max_length=150)
     #: "system" for one that was started without a user, from a shell or by server code: it asks no policy.
-    actor_kind = models.CharField(max_length=9, choices=ActorKind.choices, default=ActorKind.USER)
+    actor_kind = WordField(max_length=9, choices=ActorKind.choices, default=ActorKind.USER)
     #: Null: as fast as it goes.
     per_minute = models.PositiveIntegerField(null=True, blank=True, help_text=_("Jobs that it acts on in a minute."))
     #: The share of failures, from 0 to 1, above which it stops by itself; null: it does not.
@@ -72,7 +72,7 @@ class Operation(StoredModel):
     #: The job that is tried first, once it is; the others follow when it has completed (``is_tried``).
     first_job_id = models.BigIntegerField(null=True, blank=True, editable=False)
     is_tried = models.BooleanField(default=False, editable=False)
-    state = models.CharField(max_length=8, choices=State.choices, default=State.RUNNING)
+    state = WordField(max_length=8, choices=State.choices, default=State.RUNNING)
     #: The Reason why the engine paused or stopped it; blank where a person did. ``note`` adds to it in words.
     reason = models.CharField(max_length=16, blank=True)
     note = models.CharField(max_length=255, blank=True)

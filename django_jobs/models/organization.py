@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, ORGANIZATION_SETTING, jobs_settings, organization_model_name
-from django_jobs.models.base import StoredModel, in_words, with_database_defaults
+from django_jobs.models.base import StoredModel, WordField, in_words, with_database_defaults
 
 # Django reads a swappable model's setting by name while it makes migrations, so it must exist.
 if not hasattr(settings, ORGANIZATION_SETTING):
@@ -81,7 +81,7 @@ class Membership(StoredModel):
     organization = models.ForeignKey(
         organization_model_name(), on_delete=models.CASCADE, related_name="job_memberships"
     )
-    role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
+    role = WordField(max_length=10, choices=Role.choices, default=Role.MEMBER)
 
     class Meta:
         constraints = [

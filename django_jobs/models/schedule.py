@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django_jobs.models.base import (
     PriorityField,
     StoredModel,
+    WordField,
     in_words,
     organization_key,
     user_key,
@@ -102,14 +103,14 @@ class Schedule(StoredModel):
         validators=[MaxValueValidator(MAX_JITTER)],
         help_text=_("Seconds over which one firing's jobs are spread; a tenant's place stays the same."),
     )
-    catch_up = models.CharField(
+    catch_up = WordField(
         max_length=4,
         choices=CatchUp.choices,
         default=CatchUp.ONCE,
         db_default=CatchUp.ONCE,
         help_text=_("What happens to firings that nobody was there for."),
     )
-    overlap = models.CharField(
+    overlap = WordField(
         max_length=5,
         choices=Overlap.choices,
         default=Overlap.SKIP,
@@ -164,7 +165,7 @@ class ScheduleFiring(StoredModel):
     #: The moment for which it fired, and the one at which it did.
     due_at = models.DateTimeField()
     fired_at = models.DateTimeField()
-    outcome = models.CharField(max_length=9, choices=Outcome.choices)
+    outcome = WordField(max_length=9, choices=Outcome.choices)
     submitted = models.PositiveIntegerField(default=0, help_text=_("Jobs."))
     skipped = models.PositiveIntegerField(default=0, help_text=_("Organizations that got none."))
     #: The job, or the first of several; it may be deleted by now.
