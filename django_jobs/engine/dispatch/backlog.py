@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from django_jobs.engine import timing
 from django_jobs.engine.actors import SCHEDULER, SYSTEM
 from django_jobs.engine.deadlines import add_up
 from django_jobs.engine.dispatch import in_flight
-from django_jobs.engine.dispatch.in_flight import LaneKey
 from django_jobs.engine.memory import REST_FACTOR, Rest, forgets
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
@@ -35,11 +34,12 @@ from django_jobs.engine.store.values import (
     Walk,
 )
 from django_jobs.engine.transitions import move
-from django_jobs.models import Job
+from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import WAITING, Status
 from django_jobs.texts import say
 
 T = TypeVar("T")
+LaneKey: TypeAlias = tuple[int, Lane]
 
 # Where walks over the backlog may begin, beside a snapshot that is open for long.
 #
@@ -115,16 +115,14 @@ def read_marks(state: Mapping[str, Any]) -> LaneMarks:
     """Return what a pass that begins now knows, from what was written by those before it."""
     global _seen, _wants_whole  # noqa: PLW0603  (process-wide notes)
     wants_whole, _wants_whole = _wants_whole, False
-    cursors = {
-        name: value for name, value in state.items() if name != in_flight.KEPT_LANES and name not in in_flight.KEPT
-    }
-    found = LaneMarks(cursors=cursors, written=state)
+    found = LaneMarks(cursors=dict(state.get(in_flight.KEPT_CURSORS, {})), written=state)
     kept = state.get(in_flight.KEPT_LANES)
     if kept:
         found.rests_until, found.saved_at = kept["rests_until"], kept["saved_at"]
         found.whole, found.useless_until = kept.get("whole", 0.0), kept.get("useless_until", 0.0)
-        for key, mark, weight in in_flight.marks_of(kept):
-            found.marks[key], found.weights[key] = mark, weight
+        for priority, pk, job_type, lane_key, ready_at, job_pk, weight in kept["marks"]:
+            key = priority, Lane(get_organization_model()._meta.pk.to_python(pk), job_type, lane_key)
+            found.marks[key], found.weights[key] = LaneMark(ready_at, job_pk), weight
         found.is_whole = wants_whole or not (found.marks and _is_near(found.rests_until))
         if _seen[0] != found.saved_at:
             _seen = found.saved_at, time.monotonic()
@@ -214,7 +212,7 @@ class LaneMarks:
         ``kept`` is what other parts keep there. It is written whenever it changes.
         """
         global _cursors, _seen  # noqa: PLW0603  (process-wide notes)
-        state = {**self.cursors, **{name: value for name, value in kept.items() if value}}
+        state = {name: value for name, value in {in_flight.KEPT_CURSORS: self.cursors, **kept}.items() if value}
         now = time.time()
         was_fast = not store().marks_lanes or _is_near(self.useless_until) or self._was_fast()
         if not self.is_whole and self._is_useless():
@@ -237,11 +235,7 @@ class LaneMarks:
         if is_due:
             return {**state, in_flight.KEPT_LANES: self._lanes()}
         is_changed = any(state.get(name) != self.written.get(name) for name in in_flight.KEPT)
-        return (
-            {**state, **{name: value for name, value in self.written.items() if name == in_flight.KEPT_LANES}}
-            if is_changed
-            else None
-        )
+        return {**state, in_flight.KEPT_LANES: self.written[in_flight.KEPT_LANES]} if is_changed else None
 
     def _was_fast(self) -> bool:
         """Return whether walks are fast; a whole one that was slow tells that only after others in a row."""

@@ -6,7 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from django.db.models import QuerySet
 
@@ -16,8 +16,8 @@ from django_jobs.engine.dispatch import rates, window
 from django_jobs.engine.memory import forgets
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import InFlightJob, InFlightMark, Lane, LaneMark
-from django_jobs.models import EngineLease, Job, get_organization_model
+from django_jobs.engine.store.values import InFlightJob, InFlightMark, Lane
+from django_jobs.models import EngineLease, Job
 from django_jobs.statuses import Status
 
 # What is in flight, that is queued or running: how much it is, and where to find it.
@@ -220,7 +220,8 @@ def look_at_lock() -> EngineLease | None:
 # What a pass of the dispatcher leaves to the next one, in the row of the dispatchers' lock.
 
 
-#: Where the row has the marks. Other parts have what they keep there beside it, and all other keys are of cursors.
+#: Under which names the row has the cursors, the marks, and what other parts keep there.
+KEPT_CURSORS: Final = "cursors"
 KEPT_LANES: Final = "type_lanes"
 KEPT_RATES: Final = "rates"
 KEPT_LEADS: Final = "leads"
@@ -228,14 +229,3 @@ KEPT_LEADS: Final = "leads"
 #: the database. The leading scheduler makes one then. Without a type at its rate or an open breaker there is none.
 NEXT_START: Final = "next_at"
 KEPT: Final = (KEPT_RATES, KEPT_LEADS, NEXT_START, HELD)
-
-LaneKey: TypeAlias = tuple[int, Lane]
-
-
-def marks_of(kept: Mapping[str, Any]) -> list[tuple[LaneKey, LaneMark, int]]:
-    """Return the marks that were written, and how much was taken from their lanes."""
-    found = []
-    for priority, pk, job_type, lane_key, ready_at, job_pk, weight in kept["marks"]:
-        lane = Lane(get_organization_model()._meta.pk.to_python(pk), job_type, lane_key)
-        found.append(((priority, lane), LaneMark(ready_at, job_pk), weight))
-    return found

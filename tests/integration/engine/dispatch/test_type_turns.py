@@ -111,8 +111,8 @@ def test_a_lost_cursor_only_starts_the_round_again(
     wait(broker, busy, organizations[1:2])
     served(kind, busy, 2)
     row = EngineLease.objects.get(pk=verbs.DISPATCH_LEASE)
-    name = next(name for name in row.state if name.endswith(f"{TYPE_TURNS_OF}{kind.pk}"))
-    row.state[name] = kept
+    name = next(name for name in row.state["cursors"] if name.endswith(f"{TYPE_TURNS_OF}{kind.pk}"))
+    row.state["cursors"][name] = kept
     row.save()
     assert max(served(kind, busy, 4).values()) <= 2
 
@@ -169,4 +169,5 @@ def test_an_organization_that_may_start_few_more_leaves_its_places_to_others(
 
 
 def names() -> list[str]:
-    return [name for name in EngineLease.objects.get(pk=verbs.DISPATCH_LEASE).state if TYPE_TURNS_OF in name]
+    cursors = EngineLease.objects.get(pk=verbs.DISPATCH_LEASE).state["cursors"]
+    return [name for name in cursors if TYPE_TURNS_OF in name]
