@@ -45,11 +45,11 @@ class DjangoJobsConfig(AppConfig):
     def _connect_parts(self) -> None:
         """Give the lower parts what they ask of higher ones, which they must not import."""
         from django_jobs.engine import dependencies, transitions
-        from django_jobs.engine.access import organizations_seen_by
         from django_jobs.engine.batches import count_after_commit
         from django_jobs.engine.insight import events
         from django_jobs.engine.job_types.handlers import entered_path_problem
         from django_jobs.engine.job_types.parameters import parameter_names
+        from django_jobs.engine.scope import organizations_seen_by
         from django_jobs.models import base
 
         base.hooks.organizations_seen_by, base.hooks.path_problem = organizations_seen_by, entered_path_problem

@@ -25,12 +25,12 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.pages import bar_numbers, is_system_admin, tenant
 from django_jobs.admin.writing import CappedCount, line, linked, zone_text
-from django_jobs.engine.access import get_policy, may_view, visible_organizations
+from django_jobs.engine.access import get_policy, may_view
 from django_jobs.engine.alerts.reading import read_lately
-from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.inspection import blocked, jobs
 from django_jobs.engine.organizations import is_gone, shown_id
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import start_of
@@ -210,7 +210,7 @@ def read_counts(user: Any, wanted: frozenset[str]) -> Mapping[str, CappedCount]:
     key = ("all" if is_system_admin else user.pk, wanted)
     counts = bar_numbers.fresh(key)
     if counts is None:
-        organizations = None if is_system_admin else visible_organizations(None, user)
+        organizations = Scope(user).organizations
         counts = bar_numbers.put(key, {name: _READERS[name](user, organizations) for name in sorted(wanted)}, SECONDS)
     return counts
 
@@ -243,7 +243,7 @@ def _unended(_user: Any, organizations: Collection[Any] | None) -> CappedCount:
 
 
 def _operations(user: Any, _organizations: Collection[Any] | None) -> CappedCount:
-    return _sum(operations_seen_by(user).filter(state__in=sorted(OPEN)))
+    return _sum(Scope(user).operations().filter(state__in=sorted(OPEN)))
 
 
 def _batches(_user: Any, organizations: Collection[Any] | None) -> CappedCount:

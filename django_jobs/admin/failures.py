@@ -55,6 +55,7 @@ from django_jobs.engine.insight.filter import LIST_TERMS, JobFilter, as_object, 
 from django_jobs.engine.insight.inspection import held_types, is_held
 from django_jobs.engine.insight.reasons import REASONS
 from django_jobs.engine.organizations import id_of, read_tenants, shown_id
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, InvalidTransition
 from django_jobs.exceptions import PermissionDenied as MayNot
@@ -79,7 +80,7 @@ def failures_under_way(user: Any, job_type: str = "") -> list[Operation]:
 
 def of_group(user: Any, job_type: str, fingerprint: str) -> list[Operation]:
     """Return the operations on this group that this user may see, open ones and those that ended, the latest first."""
-    rows = operations.operations_seen_by(user)[:LOOKED_AT]
+    rows = Scope(user).operations()[:LOOKED_AT]
     return [item for item in rows if is_about_failures(item) and is_about(item, job_type, fingerprint)]
 
 

@@ -24,7 +24,7 @@ from django_jobs.admin.jobs import type_of
 from django_jobs.admin.pages import DatalistInput, OwnPages, is_system_admin, view
 from django_jobs.admin.writing import json_of, linked, status_word
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import find_organization_pk, organizations_seen_by
+from django_jobs.engine.access import may_submit, organizations_seen_by
 from django_jobs.engine.job_types import types
 from django_jobs.engine.job_types.masking import (
     MASK,
@@ -35,9 +35,9 @@ from django_jobs.engine.job_types.masking import (
     sensitive_names,
 )
 from django_jobs.engine.organizations import shown_id
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.submit import submit_job
-from django_jobs.engine.submission.targets import may_submit
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobNotFound, JobsError
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import Priority
@@ -313,7 +313,7 @@ class ParametersForm(forms.Form):
         if not self.cleaned_data["organization"]:
             return None
         try:
-            pk = find_organization_pk(self.cleaned_data["organization"], self.request.user)
+            pk = Scope(self.request.user).organization(self.cleaned_data["organization"])
         except JobNotFound as error:
             raise forms.ValidationError(_("There is no such organization."), code="unknown_organization") from error
         return database.rows(get_organization_model()).get(pk=pk)

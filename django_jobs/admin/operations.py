@@ -44,7 +44,7 @@ from django_jobs.engine.insight.filter import ORGANIZATION, SHOWN, TERMS, JobFil
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.job_types.masking import hidden_from, sensitive_names
 from django_jobs.engine.pausing import set_paused
-from django_jobs.engine.schedules.definitions import visible_schedules
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidFilter, InvalidOperation
 from django_jobs.exceptions import PermissionDenied as MayNot
@@ -125,7 +125,7 @@ class OperationAdmin(SeesJobs):
     switches = SWITCHES
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return operations.operations_seen_by(request.user)
+        return Scope(request.user).operations()
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return OperationList
@@ -507,7 +507,7 @@ def _batches(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:
 
 def _schedules(names: list[str], pages: OpenPages) -> Addresses:
     """Return the addresses of schedules; none where several organizations have one of that name."""
-    found = list(visible_schedules(pages.user).filter(name__in=names)) if pages.opens(Schedule) else []
+    found = list(Scope(pages.user).schedules().filter(name__in=names)) if pages.opens(Schedule) else []
     counts = Counter(schedule.name for schedule in found)
     return {row.name: pages.links.change("schedule", row.pk) for row in found if counts[row.name] == 1}
 

@@ -32,15 +32,15 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.writing import CappedCount, line
-from django_jobs.engine.access import get_policy, key_in, organizations_seen_by, visible_organizations
+from django_jobs.engine.access import get_policy, key_in, organizations_seen_by
 from django_jobs.engine.control import audit
 from django_jobs.engine.insight.search import MAX_ORGANIZATIONS
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.memory import Memory
 from django_jobs.engine.organizations import is_gone, shown_id
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
-from django_jobs.engine.submission.targets import submittable
 from django_jobs.exceptions import JobsError
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.job import JobQuerySet
@@ -609,7 +609,7 @@ class Seen:
     @cached_property
     def organizations(self) -> list[Any] | None:
         """Return the primary keys of the organizations whose jobs the user may see; None for all organizations."""
-        return visible_organizations(None, self.user)
+        return Scope(self.user).organizations
 
     @cached_property
     def tenants(self) -> QuerySet[Any]:
@@ -625,7 +625,7 @@ class Seen:
             return rows
         # A scalar, which PostgreSQL asks for each type by an index. Of EXISTS it makes a hash of all their jobs.
         own_jobs = Job.primary.filter(job_type=OuterRef("pk"), organization_id__in=self.organizations)
-        names = [kind.pk for kind in submittable(self.user, rows.filter(is_enabled=True))]
+        names = [kind.pk for kind in Scope(self.user).submittable(rows.filter(is_enabled=True))]
         return rows.alias(own_job=Subquery(own_jobs.order_by().values("pk")[:1])).filter(
             Q(pk__in=names) | Q(own_job__isnull=False)
         )

@@ -20,10 +20,10 @@ from django_jobs.api.fields import (
 )
 from django_jobs.api.jobs import SubmissionSerializer
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.engine.access import find_batch
 from django_jobs.engine.batches import MAX_NAME, create_batch, describe_batches, get_batch_status, up_to_date
 from django_jobs.engine.control.batches import cancel_batch, close_batch, retry_batch
 from django_jobs.engine.insight.filter import MOMENT, TEXT, ValueKind, made_in
+from django_jobs.engine.scope import Scope
 from django_jobs.models import Batch
 from django_jobs.models.batch import BatchQuerySet, parse_batch_id
 from django_jobs.statuses import BatchState, OpenTo
@@ -172,7 +172,7 @@ class BatchViewSet(RowsView[Batch]):
         return batches_seen_by(self.request.user)
 
     def get_object(self) -> Batch:
-        return find_batch(self.kwargs["batch_id"], self.request.user)
+        return Scope(self.request.user).batch(self.kwargs["batch_id"])
 
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The batches that you may see, newest first."""

@@ -23,8 +23,8 @@ from django_jobs.engine.control.switches import SWITCHES, set_switch, write_type
 from django_jobs.engine.insight.inspection import has_jobs, open_breakers
 from django_jobs.engine.insight.problems import unknown_permissions
 from django_jobs.engine.job_types.parameters import parameters_schema
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
-from django_jobs.engine.submission.targets import submittable
 from django_jobs.models import JobType
 from django_jobs.models.job_type import NO_LIMIT_OF_ZERO, NO_ZERO
 from django_jobs.statuses import BreakerState
@@ -158,7 +158,7 @@ def job_types_for(user: Any) -> list[JobType]:
     rows = list(JobType.primary.order_by("pk"))
     if organizations_seen_by(user) is None:
         return rows
-    return submittable(user, [kind for kind in rows if kind.is_enabled])
+    return Scope(user).submittable([kind for kind in rows if kind.is_enabled])
 
 
 class JobTypeViewSet(RowsView[JobType]):

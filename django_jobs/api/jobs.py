@@ -48,7 +48,6 @@ from django_jobs.engine.access import (
     get_policy,
     organizations_named,
     unknown_organization,
-    visible_organizations,
 )
 from django_jobs.engine.control.acts import cancel_job, delete_job, retry_job
 from django_jobs.engine.execution.context import output_belongs_to
@@ -56,6 +55,7 @@ from django_jobs.engine.insight.filter import LIST_TERMS, ORGANIZATION, SEARCH, 
 from django_jobs.engine.insight.metrics import get_job_metrics
 from django_jobs.engine.insight.search import RECENT, among_newest, walked_in_time
 from django_jobs.engine.insight.status import describe, describe_all, for_list, history_page
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.submit import submit_job, submit_jobs
 from django_jobs.exceptions import InvalidSubmission, PermissionDenied
@@ -247,7 +247,7 @@ class JobListFilter(ListFilter):
         filters, user = self.job_filter, self.request.user
         rows: QuerySet[Any] = queryset.none() if filters.asks_for_hidden(user) else filters.narrow(queryset)
         if filters.is_walked:
-            rows = among_newest(rows, filters.organization or visible_organizations(None, user), RECENT).rows
+            rows = among_newest(rows, filters.organization or Scope(user).organizations, RECENT).rows
         order = {"created_at": "pk", "-created_at": "-pk"}.get(self.form.cleaned_data["ordering"])
         return rows.order_by(order) if order else rows
 

@@ -40,10 +40,10 @@ from django_jobs.engine.schedules.definitions import (
     preview,
     resume_schedule,
     unschedule,
-    visible_schedules,
 )
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.engine.schedules.timetable import rule_of
+from django_jobs.engine.scope import Scope
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import Schedule, ScheduleFiring
 from django_jobs.models.schedule import CatchUp, Overlap
@@ -278,7 +278,7 @@ class ScheduleViewSet(RowsView[Schedule]):
     def get_queryset(self) -> QuerySet[Schedule]:
         if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
             return Schedule.objects.none()
-        return visible_schedules(self.request.user).order_by("name", "pk")
+        return Scope(self.request.user).schedules().order_by("name", "pk")
 
     def get_object(self) -> Schedule:
         stops = self.action in {"retrieve", "firings", "pause", "destroy"}

@@ -27,8 +27,8 @@ from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.engine.organizations import closed, closes
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads
-from django_jobs.exceptions import BatchNotFound, JobNotFound, PermissionDenied, PolicyFailed
-from django_jobs.models import Batch, Job, JobType, Membership, get_organization_model
+from django_jobs.exceptions import JobNotFound, PermissionDenied, PolicyFailed
+from django_jobs.models import Job, JobType, Membership, get_organization_model
 from django_jobs.models.job import JobQuerySet
 from django_jobs.statuses import SubmitBy
 from django_jobs.texts import say
@@ -365,6 +365,16 @@ def holds(user: Any, permission: str) -> bool:
     return not permission or bool(user.has_perm(permission))
 
 
+def may_submit(user: Any, organization: Any, kind: JobType) -> bool:
+    """Return whether this user may submit the type for the organization; server code (None) may.
+
+    The policy decides, but cannot open a type that is for code alone.
+    """
+    if user is None:
+        return True
+    return kind.submit_by != SubmitBy.CODE and bool(get_policy().can_submit(user, organization, kind))
+
+
 def _required_permission(job: Job) -> str:
     """Return the permission that the job's type requires; blank when the type is gone."""
     rows = JobType.primary.filter(pk=job.job_type_id)
@@ -461,13 +471,6 @@ def key_in(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else None
 
 
-def find_job(job_id: str | Job, user: Any = None) -> Job:
-    """Return the job with this id, read anew. Raises JobNotFound when there is none that ``user`` may know of."""
-    rows = Job.primary.all()
-    name = job_id.name if isinstance(job_id, Job) else job_id
-    return find_among(rows if user is None else rows.visible_to(user), name, user)
-
-
 def find_among(rows: JobQuerySet, job_id: str, user: Any = None) -> Job:
     """Return the job with this id among rows that belong to organizations which ``user`` may know of."""
     not_found = JobNotFound(say("There is no job %(job)r.", code="unknown_job", job=job_id))
@@ -478,45 +481,6 @@ def find_among(rows: JobQuerySet, job_id: str, user: Any = None) -> Job:
     if user is not None and not may_view(user, job):
         raise not_found
     return job
-
-
-def find_batch(batch_id: str | Batch, user: Any = None) -> Batch:
-    """Return the batch with this id, read anew. Raises BatchNotFound when there is none that ``user`` may know of."""
-    rows = Batch.primary.all()
-    name = batch_id.batch_id if isinstance(batch_id, Batch) else batch_id
-    try:
-        return (rows if user is None else rows.visible_to(user)).by_id(name)
-    except Batch.DoesNotExist as error:
-        text = say("There is no batch %(batch)r.", code="unknown_batch", batch=clean_text(name, 140))
-        raise BatchNotFound(text) from error
-
-
-def find_organization_pk(organization: Any, user: Any = None) -> Any:
-    """Return the primary key of the organization with this id, or of this instance.
-
-    Raises JobNotFound when there is none, or when ``user`` may know of none of its jobs.
-    """
-    model = get_organization_model()
-    seen = None if user is None else organizations_seen_by(user)
-    rows = database.rows(model) if seen is None else seen
-    field = "pk" if isinstance(organization, model) else jobs_settings.ORGANIZATION_ID_FIELD
-    key = organization.pk if isinstance(organization, model) else organization
-    value = id_value(str(field), key)
-    pk = None if value is None else rows.filter(**{field: value}).values_list("pk", flat=True).first()
-    if pk is None:
-        raise JobNotFound(unknown_organization(key))
-    return pk
-
-
-def visible_organizations(organization: Any, user: Any) -> list[Any] | None:
-    """Return the primary keys of the organizations whose jobs are meant; None means all of them.
-
-    They are read before the jobs, so that the database sees how few they are when it chooses an index.
-    """
-    if organization is not None:
-        return [find_organization_pk(organization, user)]
-    seen = None if user is None else organizations_seen_by(user)
-    return None if seen is None else list(seen.values_list("pk", flat=True))
 
 
 def organizations_named(names: set[str], user: Any, *, is_trusted: bool = False) -> dict[str, Any]:

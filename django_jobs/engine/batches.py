@@ -21,12 +21,13 @@ from django.utils.dateparse import parse_datetime
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing, transitions
-from django_jobs.engine.access import beside, find_batch, get_policy, may_hang, owner_of
+from django_jobs.engine.access import beside, get_policy, may_hang, owner_of
 from django_jobs.engine.actors import name_of
 from django_jobs.engine.claimed_job import current_job, submitter
 from django_jobs.engine.deadlines import Late, add_up
 from django_jobs.engine.json_storage import NotStorable, encoded, is_storable_text
 from django_jobs.engine.organizations import recent_ids
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.store.base_jobs import COUNTS
 from django_jobs.engine.store.database import fresh_reads, store
@@ -403,7 +404,7 @@ def get_batch_status(batch_id: str | Batch, *, user: Any = None) -> BatchStatus:
     This reads one row and what was not yet added to it, and counts what is queued or running of the batch now: nothing
     that grows with the number of its jobs.
     """
-    batch = find_batch(batch_id, user)
+    batch = Scope(user).batch(batch_id)
     status = describe_batch(batch.pk)
     if status is None:
         raise BatchNotFound(say("There is no batch %(batch)r.", code="unknown_batch", batch=batch.batch_id))

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Final
 from django.core.management.base import CommandParser
 from django.db import InterfaceError, OperationalError
 
-from django_jobs.engine.access import find_job
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import ASKED, JOB_ACTS, PAGE, REFUSED, UNCHANGED, UNKNOWN, Action, ActOutcome, act
 from django_jobs.engine.control.batches import act_on_batch
@@ -22,6 +21,7 @@ from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation, JobNotFound, JobsError
 from django_jobs.management.shell import (
@@ -410,7 +410,7 @@ class JobWatch:
 
     def _look(self) -> None:
         try:
-            self._status = describe(find_job(self._status.job_id, None), user=self._user)
+            self._status = describe(Scope().job(self._status.job_id), user=self._user)
             self._warn()
         except (InterfaceError, OperationalError) as error:
             if not self._is_away:

@@ -10,14 +10,13 @@ from django.core.management.base import CommandParser
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
-from django_jobs.engine.access import find_organization_pk, key_in
-from django_jobs.engine.control.operations import operations_seen_by
+from django_jobs.engine.access import key_in
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.pausing import set_paused
-from django_jobs.engine.schedules.definitions import visible_schedules
+from django_jobs.engine.scope import Scope
 from django_jobs.exceptions import JobNotFound, JobsError
 from django_jobs.management.shell import (
     Refused,
@@ -169,7 +168,7 @@ def _word(result: str) -> str:
 
 def find_operation(number: str, user: Any) -> Operation:
     """Return the operation with this number. Raises Refused where there is none that the user may know of."""
-    rows = operations_seen_by(user)
+    rows = Scope(user).operations()
     key = key_in(number)
     found = None if key is None else rows.filter(pk=key).first()
     if found is None:
@@ -180,7 +179,7 @@ def find_operation(number: str, user: Any) -> Operation:
 
 def _schedule(named: str, user: Any) -> Switchable:
     """Return the schedule with this number, or with this name: that of no organization, or else the only one."""
-    rows = visible_schedules(user).order_by("organization_key", "pk")
+    rows = Scope(user).schedules().order_by("organization_key", "pk")
     key = key_in(named)
     found = [] if key is None else list(rows.filter(pk=key))
     if not found and is_storable_text(named):
@@ -205,7 +204,7 @@ def _organization(name: str, user: Any) -> Switchable:
         text = "Your project has its own organizations: it suspends them, and the access policy's is_active tells."
         raise usage(say(text, code="own_organizations"))
     try:
-        return Switchable("organization", name, find_organization_pk(name, user))
+        return Switchable("organization", name, Scope(user).organization(name))
     except JobNotFound:
         raise unknown("organization", name) from None
 

@@ -11,14 +11,12 @@ from django.db import Error
 from django_jobs.engine.access import (
     AccessPolicy,
     complain,
-    find_batch,
-    find_job,
-    find_organization_pk,
     get_policy,
     may_hide_jobs,
     may_start,
     organizations_seen_by,
 )
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.exceptions import BatchNotFound, JobNotFound, JobsError
 from django_jobs.models import Job, get_organization_model
@@ -98,13 +96,13 @@ def _authorize(user: Any, room: Room) -> Target:
         return Target(room.name, None)
     try:
         if room.kind == JOB:
-            job = find_job(room.key, user)
+            job = Scope(user).job(room.key)
             target = Target(room.name, job.organization_id, job_pk=job.pk)
         elif room.kind == BATCH:
-            batch = find_batch(room.key, user)
+            batch = Scope(user).batch(room.key)
             target = Target(room.name, batch.organization_id, batch_pk=batch.pk)
         else:
-            target = Target(room.name, find_organization_pk(room.key, user))
+            target = Target(room.name, Scope(user).organization(room.key))
     except (JobNotFound, BatchNotFound) as error:
         raise Refused("not_found", "There is no such room.") from error
     # The user may see the organization. What is left to ask is whether it is active; system admins need not ask.
@@ -180,7 +178,7 @@ def reassigned(targets: Collection[Target]) -> list[Target]:
     found = []
     for target in targets:
         try:
-            holder = find_organization_pk(target.organization)
+            holder = Scope().organization(target.organization)
         except JobNotFound:
             continue  # nobody has the id now
         if holder != target.organization_pk:

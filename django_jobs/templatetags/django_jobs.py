@@ -18,10 +18,11 @@ from django.middleware.csrf import get_token
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils import timezone
 
-from django_jobs.engine.access import find_batch, find_job, get_policy
+from django_jobs.engine.access import get_policy
 from django_jobs.engine.batches import get_batch_status
 from django_jobs.engine.control.acts import Action, is_offered
 from django_jobs.engine.insight.status import describe, get_job_status
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
 from django_jobs.models import Batch, Job
 from django_jobs.statuses import FINAL, BatchState, Status
@@ -178,7 +179,7 @@ def _batch_rights(batch: Batch | BatchStatus | str, status: BatchStatus, user: A
     """What the user may do now, or once a job has failed. The policy is not asked where nothing can be done."""
     if status.state in {BatchState.COMPLETED, BatchState.CANCELED}:
         return {}
-    row = batch if isinstance(batch, Batch) else find_batch(status.batch_id)
+    row = batch if isinstance(batch, Batch) else Scope().batch(status.batch_id)
     return {"can_cancel": may_cancel_batch(user, row), "can_retry": may_manage_batch(user, row)}
 
 
@@ -206,7 +207,7 @@ def _rights(job: Job | JobStatus | str, status: JobStatus, user: Any) -> dict[st
     may_cancel, may_retry = is_offered(Action.CANCEL, status.status), status.status not in FINAL
     if not may_cancel and not may_retry:
         return {}
-    policy, row = get_policy(), job if isinstance(job, Job) else find_job(status.job_id)
+    policy, row = get_policy(), job if isinstance(job, Job) else Scope().job(status.job_id)
     return {
         "can_cancel": may_cancel and policy.can_cancel(user, row),
         "can_retry": may_retry and policy.can_retry(user, row),

@@ -68,7 +68,7 @@ ENGINE: Final = (
     ("store",),
     ("claimed_job", "observers", "deadlines"),
     ("sockets",),
-    ("organizations", "access"),
+    ("organizations", "access", "scope"),
     ("transitions",),
     ("job_types",),
     ("dispatch",),

@@ -13,14 +13,14 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Subquery
 
 from django_jobs.engine import timing
-from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.alerts import rules
 from django_jobs.engine.insight.inspection import Leader, leader
 from django_jobs.engine.memory import Memory
 from django_jobs.engine.organizations import current_ids
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.models import Alert, Breaker, JobType, get_organization_model
 from django_jobs.statuses import BreakerState
@@ -81,8 +81,8 @@ def read_alerts(user: Any, *, has_over: bool = False, now: dt.datetime | None = 
     ``now`` is the database's time, where it was read before.
     """
     alarms = read_all_alerts(has_over=has_over, now=now)
-    organizations = organizations_seen_by(user)
-    return alarms if organizations is None else seen_by(alarms, _keys_of(organizations))
+    keys = _keys_of(Scope(user).organizations)
+    return alarms if keys is None else seen_by(alarms, keys)
 
 
 _lately: Final[Memory[str, AlertsSeen]] = Memory(100)
@@ -105,8 +105,7 @@ def read_lately(user: Any) -> AlertsSeen:
         return found
     scope = _organizations.fresh((alias, user.pk))
     if scope is None:
-        organizations = organizations_seen_by(user)
-        scope = (None if organizations is None else _keys_of(organizations),)
+        scope = (_keys_of(Scope(user).organizations),)
         _organizations.put((alias, user.pk), scope, timing.ALERTS_MEMORY_SECONDS)
     (keys,) = scope
     return found if keys is None else seen_by(found, keys)
@@ -128,8 +127,8 @@ def forget() -> None:
     _organizations.clear()
 
 
-def _keys_of(organizations: QuerySet[Any]) -> frozenset[str]:
-    return frozenset(map(str, organizations.values_list("pk", flat=True)))
+def _keys_of(organizations: Collection[Any] | None) -> frozenset[str] | None:
+    return None if organizations is None else frozenset(map(str, organizations))
 
 
 def _read(now: dt.datetime, *, has_over: bool) -> AlertsSeen:

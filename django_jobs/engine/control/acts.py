@@ -13,13 +13,14 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy
 
 from django_jobs.engine import dependencies, transitions
-from django_jobs.engine.access import AccessPolicy, find_job, get_policy, may_view
+from django_jobs.engine.access import AccessPolicy, get_policy
 from django_jobs.engine.actors import SYSTEM, Actor, actor_for, user_named
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.deletion import delete_files_of, delete_rows
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.insight.filter import with_ids
 from django_jobs.engine.ports import get_broker
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.store.values import NOW, Move, place_in_lane
 from django_jobs.engine.transitions import RESET_FIELDS, move
@@ -390,8 +391,8 @@ class ActRights:
     """What one user may do, remembered for a moment: make one for each batch of jobs."""
 
     def __init__(self, action: str, user: Any) -> None:
-        self._user = user
-        self._ask: Callable[[Any, Job], bool] = getattr(get_policy(), JOB_ACTS[action].question)
+        self._scope = Scope(user)
+        self._question = JOB_ACTS[action].question
         self.is_built_in = user is None or is_built_in(action)
         self._known: dict[tuple[Any, ...], bool] = {}
 
@@ -401,17 +402,15 @@ class ActRights:
 
     def sees(self, job: Job) -> bool:
         """Return whether the user may know of this job of an organization whose jobs they may see."""
-        return self._user is None or may_view(self._user, job)
+        return self._scope.shows(job)
 
     def may(self, job: Job) -> bool:
         """Return whether the user may see this job and do it. Server code, which is no user, may do all."""
-        if self._user is None:
-            return True
         if not self.is_built_in:
-            return self.sees(job) and self._ask(self._user, job)
+            return self.sees(job) and self._scope.may(self._question, job)
         key = (job.organization_id, job.job_type_id, job.owner_id)
         if key not in self._known:
-            self._known[key] = self._ask(self._user, job)
+            self._known[key] = self._scope.may(self._question, job)
         return self._known[key]
 
 
@@ -519,7 +518,7 @@ def cancel_job(job_id: str | Job, *, user: Any = None) -> Job:
     job has already ended otherwise.
     """
     _act_on_one(Action.CANCEL, job_id, user)
-    return find_job(job_id)
+    return Scope().job(job_id)
 
 
 def retry_job(job_id: str | Job, *, user: Any = None) -> Job:
@@ -529,7 +528,7 @@ def retry_job(job_id: str | Job, *, user: Any = None) -> Job:
     for ended without completing.
     """
     _act_on_one(Action.RETRY, job_id, user)
-    return find_job(job_id)
+    return Scope().job(job_id)
 
 
 def delete_job(job_id: str | Job, *, user: Any = None) -> None:

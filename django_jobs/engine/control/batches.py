@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing
-from django_jobs.engine.access import beside, complain, find_batch, get_policy, owner_of
+from django_jobs.engine.access import beside, complain, get_policy, owner_of
 from django_jobs.engine.actors import SYSTEM, Actor, actor_for, user_named
 from django_jobs.engine.batches import change, count_in_tick, describe_batch, look_again, tenant_of
 from django_jobs.engine.claimed_job import current_job
@@ -32,6 +32,7 @@ from django_jobs.engine.control.acts import (
     perform,
 )
 from django_jobs.engine.deadlines import Late
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
 from django_jobs.engine.submission import same_work
@@ -107,12 +108,12 @@ def close_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
 
     Raises BatchNotFound, PermissionDenied, and InvalidTransition where it is closed already.
     """
-    batch = find_batch(batch_id, user)
+    batch = Scope(user).batch(batch_id)
     if user is not None and not may_cancel_batch(user, batch):
         raise PermissionDenied(say(_("You may not close %(batch)s."), code="not_owner", batch=batch.batch_id))
     close(batch)
     audit.record(user, [batch], audit.Act.CHANGED, say("Closed.", code="closed"))
-    return find_batch(batch)
+    return Scope().batch(batch)
 
 
 def leave(batch: Batch, raised: type[BaseException] | None) -> None:
@@ -147,13 +148,13 @@ def cancel_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
 
 def cancel_batch_once(batch_id: str | Batch, *, user: Any = None) -> tuple[Batch, bool]:
     """Do as :func:`cancel_batch` does; return the batch, and whether it was not canceled before."""
-    batch = find_batch(batch_id, user)
+    batch = Scope(user).batch(batch_id)
     if user is not None and not may_cancel_batch(user, batch):
         raise PermissionDenied(say(_("You may not cancel %(batch)s."), code="not_owner", batch=batch.batch_id))
     is_first = _cancel(batch, user)
     if is_first:
         audit.record(user, [batch], audit.Act.CHANGED, say("Canceled.", code="canceled"))
-    return find_batch(batch), is_first
+    return Scope().batch(batch), is_first
 
 
 def _cancel(batch: Batch, user: Any) -> bool:
@@ -206,7 +207,7 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     BatchNotFound; PermissionDenied where the user may not retry jobs of one of the types; and InvalidTransition when
     none of its jobs failed, those that did are no longer kept, or the batch was canceled.
     """
-    batch = find_batch(batch_id, user)
+    batch = Scope(user).batch(batch_id)
     _refuse_canceled(batch)
     _refuse_retry(batch, user)
     actor = actor_for(user)
@@ -221,7 +222,7 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     change(batch, run, "retry_position", "retried_by", "expired_at", *_ASKER)
     audit.record(user, [batch], audit.Act.CHANGED, say("Retried.", code="retried"))
     begin_batch_duty(batch.pk)
-    return find_batch(batch)
+    return Scope().batch(batch)
 
 
 def _has_failed(batch: Batch) -> bool:

@@ -13,7 +13,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import get_policy, may_view, organizations_seen_by
+from django_jobs.engine.access import get_policy
 from django_jobs.engine.actors import SYSTEM, actor_for
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.acts import JOB_ACTS, Action, ActRights, members
@@ -21,6 +21,7 @@ from django_jobs.engine.insight.filter import JobFilter, as_given, without_secre
 from django_jobs.engine.insight.search import Newest, count_in_time, walked_in_time
 from django_jobs.engine.job_types.masking import Names, hidden_from, sensitive_names
 from django_jobs.engine.organizations import current_ids, read_tenants
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, OperationOver, PermissionDenied
 from django_jobs.models import Job, Operation
@@ -118,7 +119,7 @@ LOOKED_AT: Final = 200
 
 def under_way(user: Any) -> list[Operation]:
     """Return the open operations that this user may see, the latest first; None sees all."""
-    rows = operations_seen_by(user).filter(state__in=sorted(OPEN)).select_related("user")
+    rows = Scope(user).operations().filter(state__in=sorted(OPEN)).select_related("user")
     return list(rows[:LOOKED_AT])
 
 
@@ -232,8 +233,10 @@ def _filter(item: Operation, names: Names) -> JobFilter | None:
 
 def ids_seen_by(user: Any, pks: set[Any]) -> dict[Any, str]:
     """Return the ids that these organizations have now, of those that the user may know of."""
-    seen = organizations_seen_by(user) if user is not None and pks else None
-    return current_ids(pks if seen is None else set(seen.filter(pk__in=pks).values_list("pk", flat=True)))
+    scope = Scope(user)
+    if pks and not scope.is_system_admin:
+        pks = set(scope.tenants.filter(pk__in=pks).values_list("pk", flat=True))
+    return current_ids(pks)
 
 
 def notes_seen_by(user: Any, operations: Sequence[Operation]) -> dict[int, str]:
@@ -243,10 +246,11 @@ def notes_seen_by(user: Any, operations: Sequence[Operation]) -> dict[int, str]:
     """
     notes = {item.pk: item.note for item in operations}
     first_jobs = {item.pk: item.first_job_id for item in operations if item.reason == Operation.Reason.FIRST_FAILED}
-    if user is None or not first_jobs or organizations_seen_by(user) is None:
+    scope = Scope(user)
+    if not first_jobs or scope.is_system_admin:
         return notes
-    jobs = Job.primary.visible_to(user).filter(pk__in=[pk for pk in first_jobs.values() if pk is not None])
-    seen = {job.pk for job in jobs if may_view(user, job)}
+    jobs = scope.jobs().filter(pk__in=[pk for pk in first_jobs.values() if pk is not None])
+    seen = {job.pk for job in jobs if scope.shows(job)}
     return notes | {pk: "" for pk, job_pk in first_jobs.items() if job_pk not in seen}
 
 
@@ -364,14 +368,6 @@ def may_operate(user: Any, filters: JobFilter) -> bool:
         return True
     tenants = read_tenants(list(filters.organizations_for(user) or ()))
     return any(policy.is_organization_admin(user, tenant) for tenant in tenants.values())
-
-
-def operations_seen_by(user: Any) -> QuerySet[Operation]:
-    """Return all operations for system admins and server code, since they are about all organizations; for others
-    those that they started.
-    """
-    rows = Operation.primary.order_by("-pk")
-    return rows if user is None or get_policy().is_system_admin(user) else rows.filter(user_id=user.pk)
 
 
 def pause(operation: Operation, *, user: Any = None) -> bool:

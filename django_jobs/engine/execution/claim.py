@@ -15,6 +15,7 @@ from django.db.models import Q
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine import access, timing
+from django_jobs.engine.access import may_submit
 from django_jobs.engine.actors import SYSTEM, WORKER
 from django_jobs.engine.claimed_job import Claimed, Handler
 from django_jobs.engine.deadlines import Late
@@ -26,7 +27,7 @@ from django_jobs.engine.ports import Queue, Ticket, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
 from django_jobs.engine.store.values import INCREMENT, NOW, After, Candidate, JobRow, Move, Moved, Waypoint
-from django_jobs.engine.submission.targets import may_own, may_submit
+from django_jobs.engine.submission.targets import may_own
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model

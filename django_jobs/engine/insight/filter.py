@@ -21,16 +21,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs.engine.access import (
-    get_policy,
     may_hide_jobs,
-    organizations_named,
-    organizations_seen_by,
     unknown_organization,
 )
 from django_jobs.engine.insight.search import RECENT, Newest, among_newest, asks_for_hidden, having, holding, path_of
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from
 from django_jobs.engine.json_storage import clean_text, unstorable_part
 from django_jobs.engine.organizations import current_ids
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import created_between
 from django_jobs.exceptions import InvalidFilter
@@ -685,12 +683,10 @@ class JobFilter:
 
     def organizations_for(self, user: Any) -> Collection[Any] | None:
         """Return the keys of the organizations in question that this user may see; None for all."""
-        seen = None if user is None else organizations_seen_by(user)
-        if seen is None:
-            return self.organization
-        if self.organization is not None:
-            seen = seen.filter(pk__in=self.organization)
-        return list(seen.values_list("pk", flat=True))
+        scope = Scope(user)
+        if scope.is_system_admin or self.organization is None:
+            return self.organization if scope.is_system_admin else scope.organizations
+        return list(scope.tenants.filter(pk__in=self.organization).values_list("pk", flat=True))
 
     @property
     def looks_back(self) -> int | None:
@@ -774,7 +770,7 @@ class JobFilter:
         """
         if user is None or not (self.parameters or self.worker or self.operation):
             return False
-        if not get_policy().is_system_admin(user):
+        if not Scope(user).is_system_admin:
             if self.worker or (self.parameters and may_hide_jobs()):
                 return True
             started = Operation.primary.filter(pk=self.operation or 0, user_id=user.pk)
@@ -805,7 +801,7 @@ def _is_blank(value: Any) -> bool:
 
 def organization_keys(names: tuple[str, ...], user: Any) -> tuple[Any, ...]:
     """Return the keys of the organizations with these ids."""
-    keys = organizations_named(set(names), user, is_trusted=user is None)
+    keys = Scope(user).organizations_named(set(names))
     unknown = [name for name in names if name not in keys]
     if unknown:
         raise InvalidFilter({ORGANIZATION: [unknown_organization(name) for name in unknown]})

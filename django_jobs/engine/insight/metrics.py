@@ -19,12 +19,12 @@ from django.db.models import Aggregate, Count, Min, Q, QuerySet, Sum
 from django_jobs import pools
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing
-from django_jobs.engine.access import visible_organizations
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.inspection import jobs, open_breakers
 from django_jobs.engine.insight.rollups import MAX_TYPES, activities
 from django_jobs.engine.job_types.declared_types import own_retention_days
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database, values
 from django_jobs.engine.store.counting import capped_counts
 from django_jobs.engine.store.database import store
@@ -151,7 +151,8 @@ def get_job_metrics(organization: Any = None, *, user: Any = None) -> dict[str, 
     ``active_workers`` counts all workers, whoever asks. Raises JobNotFound when the organization does not exist, or the
     user may see nothing of it.
     """
-    organizations = visible_organizations(organization, user)
+    viewer = Scope(user)
+    organizations = viewer.organizations if organization is None else [viewer.organization(organization)]
     scope = jobs() if organizations is None else jobs().filter(organization_id__in=organizations)
     now = database.now()
     backlog = read_backlog(scope, now, BOUND)

@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from django_jobs.engine import timing
-from django_jobs.engine.access import find_job, find_organization_pk, get_policy, may_start
+from django_jobs.engine.access import get_policy, may_start
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.dispatch.limits import limits_of, may_hold
 from django_jobs.engine.dispatch.tenant_shares import shares_of
@@ -22,6 +22,7 @@ from django_jobs.engine.job_types import handlers
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from, masked
 from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.engine.organizations import id_of, read_tenants
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.store.values import Lane
 from django_jobs.engine.submission.submit import is_uncommitted
@@ -55,7 +56,7 @@ def get_job_history(job_id: str | Job, *, user: Any = None) -> list[Row]:
     Their keys are ``id``, ``from_status`` (empty in the first), ``to_status``, ``timestamp``, ``actor``,
     ``actor_kind``, ``message`` and ``attempt``. Raises JobNotFound.
     """
-    return list(_rows(find_job(job_id, user)))
+    return list(_rows(Scope(user).job(job_id)))
 
 
 def history_page(job: Job, after: int = 0) -> HistoryPage:
@@ -85,7 +86,7 @@ def get_job_status(job_id: str | Job, *, user: Any = None) -> JobStatus:
     With a ``user``, the result and the output reference are None while the job's organization is not active. What
     ``SENSITIVE_PARAMETERS`` names is masked, unless the user has the permission ``django_jobs.view_sensitive``.
     """
-    return describe(find_job(job_id, user), user=user)
+    return describe(Scope(user).job(job_id), user=user)
 
 
 def describe(job: Job, *, user: Any = None) -> JobStatus:
@@ -297,7 +298,7 @@ def list_jobs(
     _check_range("offset", offset, 0, MAX_OFFSET)
     statuses = None if status is None else _statuses(status)
     filters = JobFilter(
-        organization=None if organization is None else (find_organization_pk(organization, user),),
+        organization=None if organization is None else (Scope(user).organization(organization),),
         status=statuses,
         job_type=None if job_type is None else _type_names(job_type),
     )
@@ -358,7 +359,7 @@ class Wait:
 
         Raises what :func:`wait_for_job` raises.
         """
-        job = find_job(self._job_id, self._user)
+        job = Scope(self._user).job(self._job_id)
         if self._first:
             _refuse_where_endless(job)
             self._first = False

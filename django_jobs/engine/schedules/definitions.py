@@ -22,7 +22,7 @@ from django.utils.translation import gettext_noop as _
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing
-from django_jobs.engine.access import find_organization_pk, get_policy, organizations_seen_by
+from django_jobs.engine.access import get_policy, may_submit
 from django_jobs.engine.actors import name_of
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.audit import Act
@@ -31,36 +31,15 @@ from django_jobs.engine.job_types.masking import hidden_from, masked
 from django_jobs.engine.json_storage import clean_text, is_same, is_storable_text
 from django_jobs.engine.schedules import timetable
 from django_jobs.engine.schedules.timetable import Every, Rule, rule_of
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.submission import targets
-from django_jobs.engine.submission.targets import Authorizer, may_submit
+from django_jobs.engine.submission.targets import Authorizer
 from django_jobs.engine.submission.values import Errors, check_fields, check_moment, check_word
 from django_jobs.exceptions import InvalidSchedule, JobNotFound, PermissionDenied, ScheduleNotFound
 from django_jobs.models import JobType, Schedule, ScheduleFiring, get_organization_model
 from django_jobs.models.schedule import MAX_JITTER, CatchUp, Overlap
 from django_jobs.texts import in_english, say
-
-
-def visible_schedules(user: Any) -> QuerySet[Schedule]:
-    """Return the schedules that a user sees; of server code (None) and of system admins all."""
-    rows = Schedule.primary.all()
-    seen = None if user is None else organizations_seen_by(user)
-    if seen is None:
-        return rows
-    policy = get_policy()
-    if not policy._is_live(user):  # noqa: SLF001  (nobody's key would be that of code)
-        return rows.none()
-    which = Q(owner_id=user.pk, organization__isnull=True)
-    with_schedules = rows.filter(organization__isnull=False).values("organization_id")
-    for organization in seen.filter(pk__in=with_schedules):
-        which |= Q(owner_id=user.pk, organization_id=organization.pk)
-        if not policy.is_organization_admin(user, organization):
-            continue
-        of_organization = rows.filter(organization_id=organization.pk)
-        kinds = JobType.primary.filter(pk__in=of_organization.values("job_type_id"))
-        names = [kind.pk for kind in kinds if may_submit(user, organization, kind)]
-        which |= Q(organization_id=organization.pk, job_type_id__in=names)
-    return rows.filter(which)
 
 
 def having(rows: QuerySet[Schedule], text: str) -> QuerySet[Schedule]:
@@ -89,7 +68,7 @@ def check_rights(user: Any, schedule: Schedule, *, asked: object = None, stops: 
     """
     if may_manage(user, schedule):
         return
-    if not visible_schedules(user).filter(pk=schedule.pk).exists():
+    if not Scope(user).schedules().filter(pk=schedule.pk).exists():
         raise not_found(schedule if asked is None else asked)
     if not stops:
         text = _("You may see and stop this schedule, but no longer manage it.")
@@ -124,7 +103,7 @@ def _named(name: str, organization: Any, user: Any) -> Schedule | None:
     if not is_storable_text(name):
         return None
     try:
-        key = "" if organization is None else str(find_organization_pk(organization, user))
+        key = "" if organization is None else str(Scope(user).organization(organization))
     except JobNotFound:
         return None
     rows = Schedule.primary.filter(name=name, organization_key=key)

@@ -16,13 +16,14 @@ from django.utils.translation import gettext_noop as _
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing, transitions
-from django_jobs.engine.access import AccessPolicy, find_job, get_policy
+from django_jobs.engine.access import AccessPolicy, get_policy
 from django_jobs.engine.actors import Actor, submitter_of
 from django_jobs.engine.claimed_job import Claimed, GivenBack, current_job, submitter
 from django_jobs.engine.deadlines import add_up
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.job_types.types import RETRY_FIELDS
 from django_jobs.engine.json_storage import canonical
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import created_between
 from django_jobs.engine.store.database import store, store_of
@@ -62,7 +63,7 @@ def is_duplicate_visible(existing: Job, user: Any) -> bool:
     if user is None or type(get_policy()) is AccessPolicy:
         return True
     try:
-        find_job(existing, user)
+        Scope(user).job(existing)
     except JobNotFound:
         return False
     return True

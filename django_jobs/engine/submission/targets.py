@@ -17,13 +17,10 @@ from django.db.models.base import ModelState
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import observers, organizations
 from django_jobs.engine.access import (
-    AccessPolicy,
     get_policy,
-    holds,
     id_value,
     may_hide_jobs,
-    may_view,
-    organizations_seen_by,
+    may_submit,
 )
 from django_jobs.engine.actors import name_of
 from django_jobs.engine.claimed_job import current_job, submitter
@@ -32,6 +29,7 @@ from django_jobs.engine.job_types.parameters import lane_key
 from django_jobs.engine.json_storage import canonical, is_storable_text
 from django_jobs.engine.memory import Memory
 from django_jobs.engine.organizations import read_tenants
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import NewJob, TargetRows, Versions, parts_of
@@ -412,20 +410,6 @@ class Builder:
 # To a user, a type that they may not submit looks like one that does not exist.
 
 
-#: A host's own rule is asked for at most so many of the user's organizations.
-ASKED: Final = 100
-
-
-def may_submit(user: Any, organization: Any, kind: JobType) -> bool:
-    """Return whether this user may submit the type for the organization; server code (None) may.
-
-    The policy decides, but cannot open a type that is for code alone.
-    """
-    if user is None:
-        return True
-    return kind.submit_by != SubmitBy.CODE and bool(get_policy().can_submit(user, organization, kind))
-
-
 def may_own(owner: Any, organization: Any, kind: JobType) -> bool:
     """Return whether code may submit the type in this owner's name.
 
@@ -474,7 +458,7 @@ class Authorizer:
 
     def _may_know(self, kind: JobType, organization: Any) -> bool:
         if organization is None:
-            return bool(submittable(self._user, [kind]))
+            return bool(Scope(self._user).submittable([kind]))
         return self._may(self._user, organization, kind)
 
 
@@ -501,29 +485,6 @@ def may_manage_batch(user: Any, batch: Batch) -> bool:
         return True
     tenant = read_tenants([batch.organization_id]).get(batch.organization_id)
     return tenant is not None and bool(policy.is_organization_admin(user, tenant))
-
-
-def submittable(user: Any, kinds: Iterable[JobType]) -> list[JobType]:
-    """Return those of the types that the user may submit for some organization."""
-    policy = get_policy()
-    wanted = [kind for kind in kinds if kind.submit_by != SubmitBy.CODE]
-    seen = organizations_seen_by(user)
-    has_own_rule = type(policy).can_submit is not AccessPolicy.can_submit
-    if seen is None and not has_own_rule:
-        return wanted
-    organizations = list((policy.organizations_of(user) if seen is None else seen)[:ASKED])
-    if has_own_rule:
-        return [kind for kind in wanted if any(policy.can_submit(user, tenant, kind) for tenant in organizations)]
-    return _by_default_rule(policy, user, wanted, organizations)
-
-
-def _by_default_rule(policy: AccessPolicy, user: Any, kinds: list[JobType], organizations: list[Any]) -> list[JobType]:
-    """Apply the default rule to all types at once, instead of asking it for each."""
-    roles: dict[str, bool] = {}
-    asked = {SubmitBy.MEMBERS: policy.is_member, SubmitBy.ADMINS: policy.is_organization_admin}
-    for role in {kind.submit_by for kind in kinds}:
-        roles[role] = any(asked[SubmitBy(role)](user, tenant) for tenant in organizations)
-    return [kind for kind in kinds if roles[kind.submit_by] and holds(user, kind.requires_permission)]
 
 
 # Adding new jobs to their batches, in the transaction that stores them.
@@ -658,7 +619,8 @@ def read_parents(requests: Iterable[PreparedJob], user: Any) -> dict[str, Job]:
         found |= {job.name: job for job in rows.filter(pk__in=some)}
     if user is None or not may_hide_jobs():
         return found
-    return {name: job for name, job in found.items() if may_view(user, job)}
+    scope = Scope(user)
+    return {name: job for name, job in found.items() if scope.shows(job)}
 
 
 def _check_parents(request: PreparedJob, known: Mapping[str, Job], errors: Errors) -> None:

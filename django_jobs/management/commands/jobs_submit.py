@@ -7,13 +7,12 @@ from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
-from django_jobs.engine.access import find_job
 from django_jobs.engine.insight.reasons import REASONS
 from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.insight.status import describe
+from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.submit import submit_job
-from django_jobs.engine.submission.targets import submittable
 from django_jobs.engine.submission.values import ON_DUPLICATE
 from django_jobs.exceptions import InvalidSubmission, JobsError
 from django_jobs.management.jobs import JobWatch
@@ -83,7 +82,7 @@ class Command(ShellCommand):
             except JobsError as error:
                 raise refusal_of(error) from error
             # Whoever may submit is told of it, also where a policy hides the job from them; and no secret is.
-            status = describe(find_job(job, None), user=user)
+            status = describe(Scope().job(job), user=user)
         self._tell_hindrance(status)
         fault = None
         if options["wait"]:
@@ -160,7 +159,7 @@ def _types_meant(name: str, user: Any) -> list[str]:
     found = similar_job_types(name)
     if user is None:
         return found
-    return [kind.pk for kind in submittable(user, list(JobType.primary.filter(pk__in=found)))]
+    return [kind.pk for kind in Scope(user).submittable(list(JobType.primary.filter(pk__in=found)))]
 
 
 def _said(field: str, texts: list[str], *, is_unknown: bool) -> str:

@@ -160,7 +160,7 @@ def test_another_path_may_be_chosen_and_counts_below_the_root_path() -> None:
 
 
 def test_a_database_that_is_away_ends_the_transport_without_a_farewell_so_that_the_client_comes_back(
-    token: str, organization: Organization, interpose: Interpose, tuning: Tuning
+    token: str, organization: Organization, interpose: Interpose, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     tuning.set(socketio_linger_seconds=0.1)
     auth = {"token": token}
@@ -171,7 +171,7 @@ def test_a_database_that_is_away_ends_the_transport_without_a_farewell_so_that_t
     @play(SocketIOClient(), SocketIOClient())
     async def told(client: SocketIOClient, late: SocketIOClient) -> Any:
         await client.connect(auth)
-        interpose("find_organization_pk", fail)
+        monkeypatch.setattr(verbs.Scope, "organization", fail)
         reason = await client.ask("join_room", f"org:{organization.name}")
         assert await client.is_cut()
         interpose("active_user", fail)

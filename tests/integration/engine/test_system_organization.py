@@ -127,9 +127,7 @@ def test_for_each_submits_for_whom_it_is_told(job: Job, organization: Organizati
 
 
 def test_members_of_it_see_nothing_in_python(job: Job, intruder: User, organization: Organization) -> None:
-    seen = verbs.organizations_seen_by(intruder)
-    assert seen is not None
-    assert list(seen) == [organization]
+    assert verbs.Scope(intruder).organizations == [organization.pk]
     assert (list_jobs(user=intruder), list(Job.objects.visible_to(intruder))) == ([], [])
     for hidden in (get_job_status, cancel_job):
         with pytest.raises(JobNotFound):
@@ -159,8 +157,8 @@ def test_whoever_is_asked_about_it_nobody_is_a_member(job: Job, intruder: User) 
 
 def test_members_of_it_manage_no_schedule(job: Job, intruder: User) -> None:
     schedule = schedule_job("nightly", job.job_type_id, NAME, every=60)
-    assert list(verbs.visible_schedules(intruder)) == []
-    assert list(verbs.visible_schedules(make_system_admin())) == [schedule]
+    assert list(verbs.Scope(intruder).schedules()) == []
+    assert list(verbs.Scope(make_system_admin()).schedules()) == [schedule]
 
 
 def test_rest_shows_it_to_system_admins_alone(job: Job, intruder: User) -> None:

@@ -280,16 +280,16 @@ def test_a_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch
     assert (answer.code, answer.reason) == (2, "no_input")
 
 
-def test_waiting_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyPatch, interpose: Interpose) -> None:
-    real = verbs.find_job
+def test_waiting_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = verbs.Scope.job
     errors = [OperationalError("away"), None]  # the command looks before it waits
 
-    def look(job_id: str, user: Any) -> Job:
+    def look(scope: Any, job_id: str) -> Job:
         if errors and (error := errors.pop()):
             raise error
-        return real(job_id, user)
+        return real(scope, job_id)
 
-    interpose("find_job", look)
+    monkeypatch.setattr(verbs.Scope, "job", look)
     monkeypatch.setattr("time.sleep", lambda _: None)
     answer = submit("--wait", "--timeout", "0.2")
     assert "OperationalError" in answer.err

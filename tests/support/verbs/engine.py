@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.submission.same_work import waiting as count_waiting
     from django_jobs.engine.submission.submit import submit_each
     from django_jobs.engine.submission.same_work import replace_jobs
-    from django_jobs.engine.submission.targets import submittable
     from django_jobs.engine.submission.submit import submit_or_find as submit_single
     from django_jobs.engine.submission.targets import forget_targets
     from django_jobs.engine.submission.targets import TargetsChanged
@@ -227,7 +226,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.schedules.firing import fire_round
     from django_jobs.engine.schedules.definitions import preview as preview_schedule
     from django_jobs.engine.schedules.definitions import may_manage as may_manage_schedule
-    from django_jobs.engine.schedules.definitions import visible_schedules
     from django_jobs.engine.schedules.firing import submit_for as submit_for_schedule
 
     # Insight
@@ -298,7 +296,6 @@ if TYPE_CHECKING:
     # What all share
     from django_jobs.engine.access import get_policy
     from django_jobs.engine.access import may_start
-    from django_jobs.engine.access import organizations_seen_by
     from django_jobs.engine.actors import user_named
     from django_jobs.engine.ports import drain_broadcasts
     from django_jobs.engine.ports import get_broadcaster
@@ -307,9 +304,8 @@ if TYPE_CHECKING:
     from django_jobs.engine.ports import SetAside
     from django_jobs.engine.execution.handler_logs import LineBuffer
     from django_jobs.engine.claimed_job import install as install_job_fields
-    from django_jobs.engine.access import find_job
+    from django_jobs.engine.scope import Scope
     from django_jobs.engine.transitions import hooks as move_hooks
-    from django_jobs.engine.access import find_organization_pk
     from django_jobs.engine.observers import add as add_observer
     from django_jobs.engine.observers import all_of_them as all_observers
     from django_jobs.engine.observers import drain as drain_observers

@@ -113,7 +113,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.store.postgresql_core import FEW as FEW_ROWS
     from django_jobs.engine.store.postgresql_core import MARK as STATEMENT_MARK
     from django_jobs.engine.submission.values import MAX_METADATA_BYTES
-    from django_jobs.engine.submission.targets import ASKED as ASKED_AT_ONCE
+    from django_jobs.engine.scope import ASKED as ASKED_AT_ONCE
     from django_jobs.engine.store.values import INCREMENT
     from django_jobs.engine.store.values import NOW
     from django_jobs.management.commands.jobs_status import MAX_HELD as MAX_ALARMS

@@ -35,7 +35,7 @@ def test_system_admins_manage_all_and_admins_those_of_their_organization(kind: J
     }
     expected = {"root": set(rows), "admin": {"mine"}, "member": set(), "stranger": set()}
     for name, user in seen.items():
-        assert {row.name for row in verbs.visible_schedules(user)} == expected[name]
+        assert {row.name for row in verbs.Scope(user).schedules()} == expected[name]
         assert {row.name for row in rows.values() if verbs.may_manage_schedule(user, row)} == expected[name]
 
 
@@ -149,7 +149,7 @@ def test_whoever_was_an_admin_sees_and_stops_what_still_runs_in_their_name(
     root.user_permissions.clear()
     boss, root = User.objects.get(pk=boss.pk), User.objects.get(pk=root.pk)
     for user, schedule in ((boss, mine), (root, for_all)):
-        assert list(verbs.visible_schedules(user)) == [schedule]
+        assert list(verbs.Scope(user).schedules()) == [schedule]
         for verb in (verbs.resume_schedule, verbs.fire_now):
             with pytest.raises(PermissionDenied):
                 verb(schedule, user=user)
@@ -166,7 +166,7 @@ def test_who_left_the_organization_or_is_nobody_sees_none_of_it(kind: JobType, o
     schedule_job("code", kind, every=60)
     Membership.objects.all().delete()
     for user in (User.objects.get(pk=boss.pk), AnonymousUser()):
-        assert not verbs.visible_schedules(user)
+        assert not verbs.Scope(user).schedules()
         with pytest.raises(ScheduleNotFound):
             verbs.pause_schedule(made, user=user)
 
