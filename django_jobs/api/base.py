@@ -24,44 +24,17 @@ from django_jobs.api import errors
 from django_jobs.api.errors import SafeJSONParser, check_body
 from django_jobs.api.fields import NothingSerializer, check_parameters
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import get_policy, organizations_named, organizations_seen_by, unknown_organization
+from django_jobs.engine.access import unknown_organization
+from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.engine.sockets import ANOTHER, SESSION, TOKEN, Credential
 from django_jobs.exceptions import InvalidSubmission
-from django_jobs.models import Batch, Job
-from django_jobs.models.batch import BatchQuerySet
-from django_jobs.models.job import JobQuerySet
 
-# Which rows of the database the request of a user may reach.
+# Organizations that a request names.
 
 
-Rows = TypeVar("Rows", JobQuerySet, BatchQuerySet)
-#: Up to so many keys are written into the statement, so that the database sees how few they are. More are a subquery.
-FEW: Final = 1_000
-
-
-def jobs_seen_by(user: Any) -> JobQuerySet:
-    """Return the jobs that this user may know of. Every route starts from here."""
-    return _seen_by(user, Job.primary.all())
-
-
-def batches_seen_by(user: Any) -> BatchQuerySet:
-    """Return the batches that this user may know of."""
-    return _seen_by(user, Batch.primary.all())
-
-
-def _seen_by(user: Any, rows: Rows) -> Rows:
-    organizations = organizations_seen_by(user)
-    if organizations is None:
-        return rows
-    pks = list(organizations.values_list("pk", flat=True)[: FEW + 1])
-    if len(pks) > FEW:
-        return rows.filter(organization_id__in=organizations.values("pk"))
-    return rows.filter(organization_id__in=pks)
-
-
-def check_organization(name: str, user: Any) -> None:
+def check_organization(name: str, scope: Scope) -> None:
     """Raise InvalidSubmission for an organization that the user may not know of, as if there were none."""
-    if name not in organizations_named({name}, user):
+    if not scope.organizations_named([name]):
         raise InvalidSubmission({"organization": [unknown_organization(name)]})
 
 
@@ -158,7 +131,7 @@ class SystemAdminOrReadOnly(BasePermission):
     message = "Only system admins may change job types."
 
     def has_permission(self, request: Any, view: Any) -> bool:
-        return request.method in SAFE_METHODS or get_policy().is_system_admin(request.user)
+        return request.method in SAFE_METHODS or scope_of(request).is_system_admin
 
 
 # How a request was authenticated: a ticket for a websocket ends with the session or token that asked for it.

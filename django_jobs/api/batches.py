@@ -9,7 +9,7 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import RowsView, ViewCall, batches_seen_by, check_organization
+from django_jobs.api.base import RowsView, ViewCall, check_organization
 from django_jobs.api.fields import (
     ListFilter,
     ListFilterBackend,
@@ -23,7 +23,7 @@ from django_jobs.api.pagination import JobsPagination
 from django_jobs.engine.batches import MAX_NAME, create_batch, describe_batches, get_batch_status, up_to_date
 from django_jobs.engine.control.batches import cancel_batch, close_batch, retry_batch
 from django_jobs.engine.insight.filter import MOMENT, TEXT, ValueKind, made_in
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import scope_of
 from django_jobs.models import Batch
 from django_jobs.models.batch import BatchQuerySet, parse_batch_id
 from django_jobs.statuses import BatchState, OpenTo
@@ -169,10 +169,10 @@ class BatchViewSet(RowsView[Batch]):
     def get_queryset(self) -> BatchQuerySet:
         if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
             return Batch.objects.none()
-        return batches_seen_by(self.request.user)
+        return scope_of(self.request).batches()
 
     def get_object(self) -> Batch:
-        return Scope(self.request.user).batch(self.kwargs["batch_id"])
+        return scope_of(self.request).batch(self.kwargs["batch_id"])
 
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The batches that you may see, newest first."""
@@ -183,7 +183,7 @@ class BatchViewSet(RowsView[Batch]):
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Make a batch, which is open: jobs are added until it is closed."""
         fields = self.get_body()
-        check_organization(fields["organization"], request.user)
+        check_organization(fields["organization"], scope_of(request))
         batch = create_batch(fields.pop("organization"), user=request.user, **fields)
         location = self.reverse_action("detail", kwargs={"batch_id": batch.batch_id})
         return self._answer(batch, status.HTTP_201_CREATED, headers={"Location": location})

@@ -17,13 +17,12 @@ from django_jobs.api.base import RowsView, SystemAdminOrReadOnly, ViewCall
 from django_jobs.api.errors import JobTypeInUse
 from django_jobs.api.fields import PriorityInput, StrictSerializer
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.engine.access import get_policy, organizations_seen_by
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.switches import SWITCHES, set_switch, write_type
 from django_jobs.engine.insight.inspection import has_jobs, open_breakers
 from django_jobs.engine.insight.problems import unknown_permissions
 from django_jobs.engine.job_types.parameters import parameters_schema
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.engine.store import database
 from django_jobs.models import JobType
 from django_jobs.models.job_type import NO_LIMIT_OF_ZERO, NO_ZERO
@@ -83,11 +82,8 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
         return told if self._is_for_system_admin() else {**told, "handler_method": ""}
 
     def _is_for_system_admin(self) -> bool:
-        context: Any = self.context  # one for all types of a list
-        if "is_for_system_admin" not in context:
-            user = getattr(context.get("request"), "user", None)
-            context["is_for_system_admin"] = user is not None and get_policy().is_system_admin(user)
-        return bool(context["is_for_system_admin"])
+        request = self.context.get("request")  # a schema is made without one
+        return request is not None and scope_of(request).is_system_admin
 
     def breaker_of(self, kind: JobType) -> Any:
         """Return the breaker that holds the type's jobs, for system admins; None where none does, and to all others."""
@@ -150,15 +146,15 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
 # The routes of job types.
 
 
-def job_types_for(user: Any) -> list[JobType]:
+def job_types_for(scope: Scope) -> list[JobType]:
     """Return the job types that the user may submit in some organization, by name.
 
     System admins get all of them, also those that they may not submit, since they write them.
     """
     rows = list(JobType.primary.order_by("pk"))
-    if organizations_seen_by(user) is None:
+    if scope.is_system_admin:
         return rows
-    return Scope(user).submittable([kind for kind in rows if kind.is_enabled])
+    return scope.submittable([kind for kind in rows if kind.is_enabled])
 
 
 class JobTypeViewSet(RowsView[JobType]):
@@ -178,7 +174,7 @@ class JobTypeViewSet(RowsView[JobType]):
     }
 
     def get_object(self) -> JobType:
-        for kind in job_types_for(self.request.user):
+        for kind in job_types_for(scope_of(self.request)):
             if kind.pk == self.kwargs["type_name"]:
                 return kind
         raise Http404
@@ -186,7 +182,7 @@ class JobTypeViewSet(RowsView[JobType]):
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The job types that you may submit; to system admins all of them."""
         self.get_parameters()
-        page: Any = self.paginate_queryset(job_types_for(request.user))
+        page: Any = self.paginate_queryset(job_types_for(scope_of(request)))
         return self.get_paginated_response(self._read(page, many=True).data)
 
     def retrieve(self, request: Any, **kwargs: Any) -> Response:

@@ -25,7 +25,6 @@ from django_jobs.api.base import (
     check_organization,
     count_search,
     credential_of,
-    jobs_seen_by,
 )
 from django_jobs.api.errors import NoOutput, OutputWithheld
 from django_jobs.api.fields import (
@@ -44,9 +43,7 @@ from django_jobs.conf import output_storage
 from django_jobs.downloads import Download
 from django_jobs.engine import sockets, timing
 from django_jobs.engine.access import (
-    find_among,
-    get_policy,
-    organizations_named,
+    is_active,
     unknown_organization,
 )
 from django_jobs.engine.control.acts import cancel_job, delete_job, retry_job
@@ -55,7 +52,7 @@ from django_jobs.engine.insight.filter import LIST_TERMS, ORGANIZATION, SEARCH, 
 from django_jobs.engine.insight.metrics import get_job_metrics
 from django_jobs.engine.insight.search import RECENT, among_newest, walked_in_time
 from django_jobs.engine.insight.status import describe, describe_all, for_list, history_page
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.submit import submit_job, submit_jobs
 from django_jobs.exceptions import InvalidSubmission, PermissionDenied
@@ -196,15 +193,15 @@ def history_of(job: Job, request: Any, after: int) -> dict[str, Any]:
     return {"job_id": job.name, "history": page.rows, "next": None if page.after is None else address}
 
 
-def metrics_of(organization: Any, user: Any) -> dict[str, Any]:
+def metrics_of(organization: Any, scope: Scope) -> dict[str, Any]:
     """Return the metrics of one organization, or of all that the user may see where ``organization`` is empty.
 
     InvalidSubmission when there is no such organization for this user.
     """
     name = "" if organization is None else str(organization)
     if name:
-        check_organization(name, user)
-    return get_job_metrics(name or None, user=user)
+        check_organization(name, scope)
+    return get_job_metrics(name or None, user=scope.user)
 
 
 # The parameters of a list of jobs: the terms of a filter of jobs.
@@ -247,7 +244,7 @@ class JobListFilter(ListFilter):
         filters, user = self.job_filter, self.request.user
         rows: QuerySet[Any] = queryset.none() if filters.asks_for_hidden(user) else filters.narrow(queryset)
         if filters.is_walked:
-            rows = among_newest(rows, filters.organization or Scope(user).organizations, RECENT).rows
+            rows = among_newest(rows, filters.organization or scope_of(self.request).organizations, RECENT).rows
         order = {"created_at": "pk", "-created_at": "-pk"}.get(self.form.cleaned_data["ordering"])
         return rows.order_by(order) if order else rows
 
@@ -269,13 +266,13 @@ class JobListFilter(ListFilter):
 # Handing out the files that handlers saved.
 
 
-def read_output(job: Job, user: Any) -> Download:
+def read_output(job: Job, scope: Scope) -> Download:
     """Return the job's file as a download.
 
     PermissionDenied when the access policy keeps it from the user, OutputWithheld while the organization is not
     active, NoOutput when the job saved no file or the file is gone.
     """
-    if not get_policy().can_read_output(user, job):
+    if not scope.may("can_read_output", job):
         raise PermissionDenied(f"You may not read the output of {job.name}.")
     if _is_withheld(job):
         raise OutputWithheld
@@ -287,7 +284,7 @@ def read_output(job: Job, user: Any) -> Download:
 
 def _is_withheld(job: Job) -> bool:
     organization = database.rows(get_organization_model()).filter(pk=job.organization_id).first()
-    return organization is not None and not get_policy().is_active(organization)
+    return organization is not None and not is_active(organization)
 
 
 def _open(reference: str) -> Any:
@@ -311,13 +308,13 @@ def reread(job: Job) -> Job:
     return Job.primary.filter(pk=job.pk).first() or job
 
 
-def submit(fields: dict[str, Any], user: Any) -> Job:
+def submit(fields: dict[str, Any], scope: Scope) -> Job:
     """Submit what a valid SubmissionSerializer holds, and return the job."""
     name = fields["organization"]
-    visible = bool(organizations_named({name}, user))
+    visible = bool(scope.organizations_named([name]))
     try:
         # With UNKNOWN the engine still checks the other fields, and its answer tells nothing about this organization.
-        return submit_job(**{**fields, "organization": name if visible else UNKNOWN}, user=user)
+        return submit_job(**{**fields, "organization": name if visible else UNKNOWN}, user=scope.user)
     except InvalidSubmission as error:
         if not visible:
             error.errors["organization"] = [unknown_organization(name)]
@@ -335,17 +332,17 @@ def check_list(items: Any) -> list[Any]:
     return items
 
 
-def submit_all(items: list[Any], user: Any) -> list[Job]:
+def submit_all(items: list[Any], scope: Scope) -> list[Job]:
     """Submit a list, all or nothing, and return the jobs in the same order.
 
     ValidationError has a list as long as this one, with ``{}`` for each item that is right. Where no single item is
     wrong, it has the errors of the call.
     """
     read, errors = _read_all(items)
-    visible = organizations_named({fields["organization"] for fields in read if fields}, user)
+    visible = scope.organizations_named({fields["organization"] for fields in read if fields})
     asked = [fields and {**fields, "organization": _if_visible(fields["organization"], visible)} for fields in read]
     try:
-        jobs = submit_jobs(asked, user=user)
+        jobs = submit_jobs(asked, user=scope.user)
     except InvalidSubmission as error:
         errors = {**error.by_index, **_unknown(read, visible, error.by_index), **errors}
         if not errors:  # no single item is wrong
@@ -411,10 +408,10 @@ class JobViewSet(RowsView[Job]):
     def get_queryset(self) -> JobQuerySet:
         if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
             return Job.objects.none()
-        return jobs_seen_by(self.request.user)
+        return scope_of(self.request).jobs()
 
     def get_object(self) -> Job:
-        return find_among(self.get_queryset(), self.kwargs["job_id"], self.request.user)
+        return scope_of(self.request).job(self.kwargs["job_id"])
 
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The jobs that you may see, newest first."""
@@ -426,7 +423,7 @@ class JobViewSet(RowsView[Job]):
 
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Submit a job."""
-        job = reread(submit(self.get_body(), request.user))
+        job = reread(submit(self.get_body(), scope_of(request)))
         body = {**self._described(job), "message": SUBMITTED}
         location = self.reverse_action("detail", kwargs={"job_id": job.name})
         return Response(body, status=status.HTTP_201_CREATED, headers={"Location": location})
@@ -439,7 +436,7 @@ class JobViewSet(RowsView[Job]):
         """
         items = check_list(request.data)
         self._count_items(request, len(items))
-        jobs = submit_all(items, request.user)
+        jobs = submit_all(items, scope_of(request))
         now = for_list(Job.primary.all()).in_bulk([job.pk for job in jobs])
         rows = rows_of([now.get(job.pk, job) for job in jobs], request.user)
         return Response(rows, status=status.HTTP_201_CREATED)
@@ -452,7 +449,7 @@ class JobViewSet(RowsView[Job]):
     def cancel(self, request: Any, **kwargs: Any) -> Response:
         """Cancel a job that waits; ask one that runs to stop."""
         self.get_body()
-        job = cancel_job(self.get_object(), user=request.user)
+        job = cancel_job(self.kwargs["job_id"], user=request.user)
         done = job.status == Status.CANCELED
         return Response(self._described(job), status=status.HTTP_200_OK if done else status.HTTP_202_ACCEPTED)
 
@@ -460,12 +457,12 @@ class JobViewSet(RowsView[Job]):
     def retry(self, request: Any, **kwargs: Any) -> Response:
         """Give a job that failed a new life, with all its retries."""
         self.get_body()
-        job = retry_job(self.get_object(), user=request.user)
+        job = retry_job(self.kwargs["job_id"], user=request.user)
         return Response(self._described(job))
 
     def destroy(self, request: Any, **kwargs: Any) -> Response:
         """Delete a job that has ended, with its history and files."""
-        delete_job(self.get_object(), user=request.user)
+        delete_job(self.kwargs["job_id"], user=request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @action(detail=True, methods=["get"], pagination_class=None)
@@ -477,12 +474,12 @@ class JobViewSet(RowsView[Job]):
     @action(detail=True, methods=["get"])
     def output(self, request: Any, **kwargs: Any) -> Any:
         """The file that the job's handler saved."""
-        return read_output(self.get_object(), request.user)
+        return read_output(self.get_object(), scope_of(request))
 
     @action(detail=False, methods=["get"], filter_backends=[], pagination_class=None)
     def metrics(self, request: Any, **kwargs: Any) -> Response:
         """How jobs are doing: counts, depths, times, rates."""
-        return Response(metrics_of(self.get_parameters().get("organization"), request.user))
+        return Response(metrics_of(self.get_parameters().get("organization"), scope_of(request)))
 
     @action(detail=False, methods=["post"], url_path="socket-ticket", url_name="socket-ticket")
     def socket_ticket(self, request: Any, **kwargs: Any) -> Response:

@@ -14,7 +14,7 @@ from rest_framework.utils import json
 from rest_framework.utils.urls import replace_query_param
 
 from django_jobs.api import jobs
-from django_jobs.api.base import JobsView, ViewCall, jobs_seen_by
+from django_jobs.api.base import JobsView, ViewCall
 from django_jobs.api.errors import Problem, problem_of
 from django_jobs.api.fields import FORM_EXTRAS, refuse_unknown
 from django_jobs.api.jobs import (
@@ -31,9 +31,9 @@ from django_jobs.api.jobs import (
     rows_of,
 )
 from django_jobs.api.pagination import MAX_LIMIT, asks_for_results, read_range
-from django_jobs.engine.access import find_among
 from django_jobs.engine.control.acts import cancel_job, retry_job
-from django_jobs.engine.insight.status import MAX_RESULTS, describe, for_list
+from django_jobs.engine.insight.status import MAX_RESULTS, for_list, get_job_status
+from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet
@@ -128,17 +128,15 @@ class MethodView(JobsView):
 
     def get_queryset(self) -> JobQuerySet:
         """Return the jobs that the user may know of."""
-        return jobs_seen_by(self.request.user)
+        return scope_of(self.request).jobs()
 
-    def find_job(self, fields: Mapping[str, Any]) -> Job:
-        """Return the job that the field ``job_id`` names.
-
-        ValidationError without that field; JobNotFound when there is no such job for this user.
-        """
+    @staticmethod
+    def job_id(fields: Mapping[str, Any]) -> Any:
+        """Return the field ``job_id``. ValidationError without that field."""
         job_id = fields.get("job_id")
         if not job_id:
             raise ValidationError({"job_id": [say("This field is required.", code="required")]})
-        return find_among(self.get_queryset(), job_id, self.request.user)
+        return job_id
 
     def perform_content_negotiation(self, request: Any, force: bool = False) -> Any:
         return super().perform_content_negotiation(request, force=True)
@@ -206,7 +204,7 @@ class SubmitJob(MethodView):
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
         serializer = SubmissionSerializer(data=with_objects(fields))
         serializer.is_valid(raise_exception=True)
-        return _told(jobs.reread(jobs.submit(serializer.validated_data, user)), SUBMITTED)
+        return _told(jobs.reread(jobs.submit(serializer.validated_data, scope_of(self.request))), SUBMITTED)
 
 
 class CancelJob(MethodView):
@@ -215,7 +213,7 @@ class CancelJob(MethodView):
     call = ViewCall("cancel", answers={200: ToldSerializer})
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
-        job = cancel_job(self.find_job(fields), user=user)
+        job = cancel_job(self.job_id(fields), user=user)
         return _told(job, "Job canceled" if job.status == Status.CANCELED else "Cancellation requested")
 
 
@@ -225,7 +223,7 @@ class RetryJob(MethodView):
     call = ViewCall("cancel", answers={200: ToldSerializer})
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
-        return _told(retry_job(self.find_job(fields), user=user), "Job queued for retry")
+        return _told(retry_job(self.job_id(fields), user=user), "Job queued for retry")
 
 
 class GetJobStatus(ReadingView):
@@ -234,7 +232,7 @@ class GetJobStatus(ReadingView):
     call = ViewCall("status", answers={200: JobSerializer})
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
-        return describe(self.find_job(fields), user=user).as_dict()
+        return get_job_status(self.job_id(fields), user=user).as_dict()
 
 
 class GetJobHistory(ReadingView):
@@ -244,7 +242,7 @@ class GetJobHistory(ReadingView):
     fields = ("job_id", "after")
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
-        job = self.find_job(fields)
+        job = scope_of(self.request).job(self.job_id(fields))
         parameters = HistoryParameters(data={"after": fields.get("after") or 0})
         parameters.is_valid(raise_exception=True)
         page = history_of(job, self.request, parameters.validated_data["after"])
@@ -279,7 +277,7 @@ class GetJobMetrics(ReadingView):
     fields = ("organization",)
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
-        return metrics_of(fields.get("organization"), user)
+        return metrics_of(fields.get("organization"), scope_of(self.request))
 
 
 METHODS: Final[dict[str, type[MethodView]]] = {

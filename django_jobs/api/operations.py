@@ -20,7 +20,7 @@ from django_jobs.engine.access import key_in
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operations import MAX_PER_MINUTE, OperationRequest, describe_operations
 from django_jobs.engine.insight.filter import JobFilter
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import scope_of
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Operation
 from django_jobs.values import OperationStatus
@@ -101,7 +101,7 @@ class OperationViewSet(RowsView[Operation]):
     def get_queryset(self) -> QuerySet[Operation]:
         if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
             return Operation.objects.none()
-        return Scope(self.request.user).operations()
+        return scope_of(self.request).operations()
 
     def get_object(self) -> Operation:
         key = key_in(self.kwargs["id"])

@@ -18,7 +18,7 @@ from django_jobs.api.base import JobsView, non_atomic
 from django_jobs.conf import jobs_settings
 from django_jobs.contrib.prometheus.exposed import Exposed
 from django_jobs.contrib.prometheus.page import scrape
-from django_jobs.engine.access import get_policy
+from django_jobs.engine.scope import scope_of
 from django_jobs.health import notes
 from django_jobs.health.lookouts import LookoutsOnDemand
 
@@ -71,7 +71,7 @@ class MayScrape(BasePermission):
     def has_permission(self, request: Any, view: Any) -> bool:
         if request.auth is _SCRAPER:
             return True
-        return bool(request.user and request.user.is_authenticated and get_policy().is_system_admin(request.user))
+        return scope_of(request).is_system_admin
 
 
 class MetricsView(JobsView):

@@ -13,7 +13,7 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import RowsView, ViewCall, check_organization, jobs_seen_by
+from django_jobs.api.base import RowsView, ViewCall, check_organization
 from django_jobs.api.fields import (
     ListFilter,
     ListFilterBackend,
@@ -25,7 +25,7 @@ from django_jobs.api.fields import (
     fields_of,
 )
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.engine.access import key_in, may_view
+from django_jobs.engine.access import key_in
 from django_jobs.engine.insight.filter import CHOICE, NAMES, TEXT
 from django_jobs.engine.job_types.masking import NOTHING, MasksLeft, hidden_from, masked, parameters_to_submit
 from django_jobs.engine.organizations import current_ids
@@ -43,7 +43,7 @@ from django_jobs.engine.schedules.definitions import (
 )
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.engine.schedules.timetable import rule_of
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import Schedule, ScheduleFiring
 from django_jobs.models.schedule import CatchUp, Overlap
@@ -125,11 +125,11 @@ def _word(priority: int | None) -> str | None:
     return None if priority is None else Priority(priority).word
 
 
-def firings_of(firings: Sequence[ScheduleFiring], user: Any) -> list[dict[str, Any]]:
+def firings_of(firings: Sequence[ScheduleFiring], scope: Scope) -> list[dict[str, Any]]:
     """Return firings as a client reads them, with the ids of the jobs that the user may see in one statement."""
     pks = {firing.job_id for firing in firings if firing.job_id is not None}
-    jobs = jobs_seen_by(user).filter(pk__in=pks).order_by() if pks else ()
-    names = {job.pk: job.name for job in jobs if may_view(user, job)}
+    jobs = scope.jobs().filter(pk__in=pks).order_by() if pks else ()
+    names = {job.pk: job.name for job in jobs if scope.shows(job)}
     return [_described(FiringStatus, firing, job_id=names.get(firing.job_id or 0)) for firing in firings]
 
 
@@ -278,7 +278,7 @@ class ScheduleViewSet(RowsView[Schedule]):
     def get_queryset(self) -> QuerySet[Schedule]:
         if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
             return Schedule.objects.none()
-        return Scope(self.request.user).schedules().order_by("name", "pk")
+        return scope_of(self.request).schedules().order_by("name", "pk")
 
     def get_object(self) -> Schedule:
         stops = self.action in {"retrieve", "firings", "pause", "destroy"}
@@ -339,7 +339,7 @@ class ScheduleViewSet(RowsView[Schedule]):
         self.get_body()
         firing = fire_now(self.get_object(), user=request.user)
         code = status.HTTP_201_CREATED if firing.submitted else status.HTTP_202_ACCEPTED
-        return Response(firings_of([firing], request.user)[0], status=code)
+        return Response(firings_of([firing], scope_of(request))[0], status=code)
 
     @action(detail=True, methods=["get"], filter_backends=[])
     def firings(self, request: Any, **kwargs: Any) -> Response:
@@ -347,7 +347,7 @@ class ScheduleViewSet(RowsView[Schedule]):
         self.get_parameters()
         rows = ScheduleFiring.primary.filter(schedule_id=self.get_object().pk).order_by("-pk")
         page: Any = self.paginate_queryset(rows) or []  # type: ignore[arg-type]
-        return self.get_paginated_response(firings_of(page, request.user))
+        return self.get_paginated_response(firings_of(page, scope_of(request)))
 
     @action(detail=False, methods=["get", "post"], filter_backends=[], pagination_class=None)
     def preview(self, request: Any, **kwargs: Any) -> Response:
@@ -366,5 +366,5 @@ class ScheduleViewSet(RowsView[Schedule]):
         """Return the fields of the body, whose organization the user may know of."""
         given = self.get_body(schedule, **options)
         if given.get("organization"):
-            check_organization(given["organization"], self.request.user)
+            check_organization(given["organization"], scope_of(self.request))
         return given

@@ -27,9 +27,8 @@ from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.engine.organizations import closed, closes
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads
-from django_jobs.exceptions import JobNotFound, PermissionDenied, PolicyFailed
+from django_jobs.exceptions import PermissionDenied, PolicyFailed
 from django_jobs.models import Job, JobType, Membership, get_organization_model
-from django_jobs.models.job import JobQuerySet
 from django_jobs.statuses import SubmitBy
 from django_jobs.texts import say
 
@@ -423,6 +422,11 @@ def may_hide_jobs() -> bool:
     return type(get_policy()).can_view is not AccessPolicy.can_view
 
 
+def is_active(organization: Any) -> bool:
+    """Return whether the policy lets the organization's jobs start, and its members read their outputs."""
+    return get_policy().is_active(organization)
+
+
 def may_start(organization: Any) -> bool:
     """Return whether the policy lets the organization's jobs start. If the policy fails, only these jobs wait."""
     try:
@@ -469,33 +473,6 @@ MAX_WHOLE: Final = 2**63
 def key_in(text: str) -> int | None:
     """Return the primary key that a text says; None where it says none that a row could have."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else None
-
-
-def find_among(rows: JobQuerySet, job_id: str, user: Any = None) -> Job:
-    """Return the job with this id among rows that belong to organizations which ``user`` may know of."""
-    not_found = JobNotFound(say("There is no job %(job)r.", code="unknown_job", job=job_id))
-    try:
-        job = rows.by_id(job_id)
-    except Job.DoesNotExist as error:
-        raise not_found from error
-    if user is not None and not may_view(user, job):
-        raise not_found
-    return job
-
-
-def organizations_named(names: set[str], user: Any, *, is_trusted: bool = False) -> dict[str, Any]:
-    """Return the primary keys of those of these organizations that the user may know of, by the id as it was given.
-
-    ``is_trusted`` server code knows of all; a missing user knows of none.
-    """
-    seen = None if is_trusted else organizations_seen_by(user)
-    rows = database.rows(get_organization_model()) if seen is None else seen
-    field = str(jobs_settings.ORGANIZATION_ID_FIELD)
-    keys = {name: key for name in names if (key := id_value(field, name)) is not None}
-    if not keys:
-        return {}
-    keys_by_id = dict(rows.filter(**{f"{field}__in": set(keys.values())}).values_list(field, "pk"))
-    return {name: keys_by_id[key] for name, key in keys.items() if key in keys_by_id}
 
 
 def id_value(field: str, given: Any) -> Any:

@@ -218,6 +218,15 @@ class Scope:
         return self.user is None or bool(getattr(self._policy, question)(self.user, job))
 
 
+def scope_of(request: Any) -> Scope:
+    """Return the scope of the request's user, made once for the request. Without a user it is that of nobody."""
+    user = getattr(request, "user", None)
+    found: Scope | None = vars(request).get("djobs_scope")
+    if found is None or found.user is not user:
+        found = request.djobs_scope = Scope(AnonymousUser() if user is None else user)
+    return found
+
+
 def organizations_seen_by(user: Any) -> QuerySet[Any] | None:
     """Return the organizations whose jobs a user may see; None means all of them. Nobody, None, sees none."""
     scope = Scope(AnonymousUser() if user is None else user)

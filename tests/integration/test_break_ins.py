@@ -386,7 +386,7 @@ CONSOLE: Final[dict[str, tuple[Door, str]]] = {
     "run the selected now": (console(page_of("job", "changelist"), selected("run_now")), "302 302 302 302+ 302+"),
     "export the selected": (console(page_of("job", "changelist"), selected("export")), "302 200 200! 200! 200!"),
     "cancel all of the type": (
-        console(in_console("job/all/cancel/?type={stage.kind.pk}"), agreed),
+        console(in_console("job/all/cancel/?job_type={stage.kind.pk}"), agreed),
         "302 302 302 302+ 302+",
     ),
     "failures": (console(in_console("failure/")), "302 200 200! 200! 200!"),

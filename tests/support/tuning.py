@@ -68,7 +68,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
         ("django_jobs.admin.schedules", "MAX_TYPES"),
     ),
     # The API, and what people are shown of jobs
-    "api_inlined_keys": ("django_jobs.api.base", "FEW"),
+    "scope_inlined_keys": ("django_jobs.engine.scope", "FEW"),
     "api_searched_batches": ("django_jobs.api.batches", "RECENT"),
     "api_searched_jobs": ("django_jobs.api.jobs", "RECENT"),
     "bounded_organizations": (

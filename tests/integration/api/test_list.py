@@ -126,7 +126,7 @@ def test_parameters_and_metadata_are_not_listed(client: APIClient, kind: JobType
 def test_a_user_of_very_many_organizations_sees_all_their_jobs(
     broker: MemoryBroker, kind: JobType, tuning: Tuning
 ) -> None:
-    tuning.set(api_inlined_keys=1)
+    tuning.set(scope_inlined_keys=1)
     organizations = [make_organization() for _ in range(3)]
     names = [pending_job(kind, tenant).name for tenant in organizations]
     pending_job(kind)

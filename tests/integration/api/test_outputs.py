@@ -72,7 +72,7 @@ def test_an_output_is_sent_piece_by_piece_under_asgi(
     with_file: Job, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Download, "block_size", 10)
-    answer = verbs.read_output(with_file, make_user(member_of=[organization]))
+    answer = verbs.read_output(with_file, verbs.Scope(make_user(member_of=[organization])))
 
     async def read() -> list[bytes]:
         return [chunk async for chunk in answer]
@@ -84,7 +84,7 @@ def test_an_output_is_sent_piece_by_piece_under_asgi(
 def test_what_a_middleware_puts_in_the_place_of_an_output_is_sent_under_asgi(
     with_file: Job, organization: Organization
 ) -> None:
-    answer: Any = verbs.read_output(with_file, make_user(member_of=[organization]))
+    answer: Any = verbs.read_output(with_file, verbs.Scope(make_user(member_of=[organization])))
 
     async def upper() -> AsyncIterator[bytes]:
         for chunk in (CONTENT[:10], CONTENT[10:]):
