@@ -21,8 +21,8 @@ from django_jobs.admin.jobs import LARGE, MAX_ROWS, csv_of
 from django_jobs.admin.operations import JobOperations, priority_field
 from django_jobs.admin.pages import CONFIRMED, is_system_admin, keys_of, view
 from django_jobs.admin.writing import badge, format_number
-from django_jobs.engine.access import get_policy
 from django_jobs.engine.control.acts import ASKED, JOB_ACTS, REFUSED, UNKNOWN, Action, ActOutcome, act, is_offered
+from django_jobs.engine.scope import scope_of
 from django_jobs.exceptions import InvalidTransition, JobsError
 from django_jobs.exceptions import PermissionDenied as NotPermitted
 from django_jobs.models import Job
@@ -98,13 +98,13 @@ class JobActions(JobOperations):
 
     def act_buttons(self, request: HttpRequest, job: Job) -> list[tuple[Any, str]]:
         """Return what this user may do to this job now: the words and the address of each button."""
-        policy, is_stopping = get_policy(), job.cancel_requested_at is not None
+        scope, is_stopping = scope_of(request), job.cancel_requested_at is not None
         return [
             (Action(name).label, self.url_of(name, job.pk))
             for name, item in JOB_ACTS.items()
             if item.is_for_one
             and is_offered(name, job.status, is_stopping=is_stopping)
-            and getattr(policy, item.question)(request.user, job)
+            and scope.may(item.question, job)
         ]
 
     @view(

@@ -64,7 +64,7 @@ def lately(request: HttpRequest, site: str, back: str = "") -> dict[str, Any] | 
     At most two statements, and none where both were read lately: so it names no organizations. ``back`` is where
     buttons lead afterwards.
     """
-    if not sees_jobs(request.user):
+    if not sees_jobs(request):
         return None
     found = read_lately(request.user)
     return _panel(AlertRows(request, site, found, found.open[:SHOWN_ON_INDEX], back, names=False))

@@ -25,16 +25,15 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.pages import bar_numbers, is_system_admin, tenant
 from django_jobs.admin.writing import CappedCount, line, linked, zone_text
-from django_jobs.engine.access import get_policy, may_view
 from django_jobs.engine.alerts.reading import read_lately
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.inspection import blocked, jobs
 from django_jobs.engine.organizations import is_gone, shown_id
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import start_of
-from django_jobs.models import Batch, Job, JobType, Span, Worker, get_organization_model
+from django_jobs.models import Job, JobType, Span, Worker, get_organization_model
 from django_jobs.models.operation import OPEN
 from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS
 
@@ -61,6 +60,11 @@ class OpenPages:
     def user(self) -> Any:
         """Return whose pages these are."""
         return self._request.user
+
+    @property
+    def scope(self) -> Scope:
+        """Return what the user may see."""
+        return scope_of(self._request)
 
     @property
     def is_for_system_admin(self) -> bool:
@@ -106,7 +110,7 @@ class OpenPages:
 
         A host's policy may hide single jobs of it.
         """
-        may_open = self.opens(Job) and may_view(self.user, job)
+        may_open = self.opens(Job) and self.scope.shows(job)
         return self.links.change("job", job.pk) if may_open else ""
 
     def of_jobs(self, address: str) -> str:
@@ -204,14 +208,12 @@ WORKERS: Final = "workers"
 SECONDS: Final = 5.0
 
 
-def read_counts(user: Any, wanted: frozenset[str]) -> Mapping[str, CappedCount]:
+def read_counts(scope: Scope, wanted: frozenset[str]) -> Mapping[str, CappedCount]:
     """Return the wanted numbers of the jobs that this user may see, by name, as they were some seconds ago at most."""
-    is_system_admin = get_policy().is_system_admin(user)
-    key = ("all" if is_system_admin else user.pk, wanted)
+    key = ("all" if scope.is_system_admin else scope.user.pk, wanted)
     counts = bar_numbers.fresh(key)
     if counts is None:
-        organizations = Scope(user).organizations
-        counts = bar_numbers.put(key, {name: _READERS[name](user, organizations) for name in sorted(wanted)}, SECONDS)
+        counts = bar_numbers.put(key, {name: _READERS[name](scope) for name in sorted(wanted)}, SECONDS)
     return counts
 
 
@@ -220,45 +222,41 @@ def forget() -> None:
     bar_numbers.clear()
 
 
-def _in_scope(rows: QuerySet[Any], organizations: Collection[Any] | None) -> QuerySet[Any]:
-    return rows if organizations is None else rows.filter(organization_id__in=organizations)
-
-
 def _sum(*parts: QuerySet[Any]) -> CappedCount:
     """Return how many rows there are in all, counted up to the bound, by one statement."""
     return CappedCount.up_to(MAX_COUNT, sum(capped_counts(parts, MAX_COUNT)))
 
 
-def _failures(_user: Any, organizations: Collection[Any] | None) -> CappedCount:
+def _failures(scope: Scope) -> CappedCount:
     # Status by status: each has a part of the index of its own.
-    scope = _in_scope(jobs(), organizations)
-    return _sum(*(scope.filter(status=status).order_by("-pk") for status in sorted(WITH_ERRORS)))
+    failed = scope.within(jobs())
+    return _sum(*(failed.filter(status=status).order_by("-pk") for status in sorted(WITH_ERRORS)))
 
 
-def _unended(_user: Any, organizations: Collection[Any] | None) -> CappedCount:
+def _unended(scope: Scope) -> CappedCount:
     """Return how many jobs run, have a ticket, wait for their turn, or wait for other jobs."""
-    scope: QuerySet[Job] = _in_scope(jobs(), organizations)
-    backlog = store().waiting_in_order(scope)
-    return _sum(scope.filter(status__in=sorted(IN_FLIGHT)), backlog, blocked() & scope)
+    own: QuerySet[Job] = scope.within(jobs())
+    backlog = store().waiting_in_order(own)
+    return _sum(own.filter(status__in=sorted(IN_FLIGHT)), backlog, blocked() & own)
 
 
-def _operations(user: Any, _organizations: Collection[Any] | None) -> CappedCount:
-    return _sum(Scope(user).operations().filter(state__in=sorted(OPEN)))
+def _operations(scope: Scope) -> CappedCount:
+    return _sum(scope.operations().filter(state__in=sorted(OPEN)))
 
 
-def _batches(_user: Any, organizations: Collection[Any] | None) -> CappedCount:
-    return _sum(_in_scope(Batch.primary.filter(completed_at__isnull=True), organizations))
+def _batches(scope: Scope) -> CappedCount:
+    return _sum(scope.batches().filter(completed_at__isnull=True))
 
 
-def _workers(_user: Any, _organizations: Collection[Any] | None) -> CappedCount:
+def _workers(_scope: Scope) -> CappedCount:
     return CappedCount(count=len(live_workers()))
 
 
-def _alarms(user: Any, _organizations: Collection[Any] | None) -> CappedCount:
-    return CappedCount(count=len(read_lately(user).open))
+def _alarms(scope: Scope) -> CappedCount:
+    return CappedCount(count=len(read_lately(scope.user).open))
 
 
-_READERS: Final[Mapping[str, Callable[[Any, Collection[Any] | None], CappedCount]]] = {
+_READERS: Final[Mapping[str, Callable[[Scope], CappedCount]]] = {
     ALARMS: _alarms,
     FAILED_JOBS: _failures,
     JOBS: _unended,
@@ -355,7 +353,7 @@ def entries_for(request: HttpRequest) -> list[NavigationEntry]:
     """Return the entries that this user may see, in their order, with numbers that are a few seconds old at most."""
     site = site_of(request)
     seen = [(place, url) for place in PLACES if (url := _list_of(site, place, request))]
-    counts = read_counts(request.user, frozenset(place.counts for place, _ in seen if place.counts))
+    counts = read_counts(scope_of(request), frozenset(place.counts for place, _ in seen if place.counts))
     here = _here(site, request.path)
     return [_entry(place, url, counts.get(place.counts), here, request.path) for place, url in seen]
 

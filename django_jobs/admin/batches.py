@@ -55,6 +55,7 @@ from django_jobs.engine.insight.problems import trouble, troubled_batches
 from django_jobs.engine.insight.search import oldest_key
 from django_jobs.engine.job_types.masking import Names, hidden_from
 from django_jobs.engine.organizations import is_gone, shown_id
+from django_jobs.engine.scope import scope_of
 from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
 from django_jobs.exceptions import JobsError
 from django_jobs.models import Batch, Job, JobType
@@ -435,7 +436,7 @@ class BatchAdmin(BatchColumns, BatchFacts, SeesJobs):
     switches = SWITCHES
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return Batch.primary.visible_to(request.user).order_by("-pk")
+        return scope_of(request).batches().order_by("-pk")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return BatchList

@@ -37,7 +37,6 @@ from django_jobs.admin.pages import (
 from django_jobs.admin.search import listed_of
 from django_jobs.admin.writing import ALL, CappedCount, badge, block, format_number, line, linked, moment
 from django_jobs.engine import organizations
-from django_jobs.engine.access import get_policy
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import retry_job
 from django_jobs.engine.control.operations import OperationRequest, under_way
@@ -55,7 +54,7 @@ from django_jobs.engine.insight.filter import LIST_TERMS, JobFilter, as_object, 
 from django_jobs.engine.insight.inspection import held_types, is_held
 from django_jobs.engine.insight.reasons import REASONS
 from django_jobs.engine.organizations import id_of, read_tenants, shown_id
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, InvalidTransition
 from django_jobs.exceptions import PermissionDenied as MayNot
@@ -600,12 +599,12 @@ class RowMaker:
 
 def buttons_for(request: HttpRequest, newest: Job, kind: JobType | None) -> Buttons:
     """Return what the policy lets the user do with jobs such as this one."""
-    policy, user = get_policy(), request.user
+    scope = scope_of(request)
     return Buttons(
-        retry=policy.can_retry(user, newest),
-        cancel=policy.can_cancel(user, newest),
-        delete=policy.can_delete(user, newest),
-        pause=kind is not None and policy.is_system_admin(user),
+        retry=scope.may("can_retry", newest),
+        cancel=scope.may("can_cancel", newest),
+        delete=scope.may("can_delete", newest),
+        pause=kind is not None and scope.is_system_admin,
     )
 
 

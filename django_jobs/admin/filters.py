@@ -14,11 +14,11 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, gettext_lazy
 
 from django_jobs import pools
-from django_jobs.admin.pages import seen_by
 from django_jobs.admin.writing import format_number
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.insight.filter import LIST_TERMS, SEARCH, JobFilter, as_object, words_of
 from django_jobs.engine.insight.search import among_newest
+from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store.counting import capped_counts
 from django_jobs.engine.store.database import store
 from django_jobs.exceptions import InvalidFilter
@@ -163,7 +163,7 @@ def statuses(_item: OfferedTerm) -> list[Choice]:
 
 def types_seen(item: OfferedTerm) -> list[Choice]:
     """Return the types that the user knows of."""
-    names = list(seen_by(item.request).types.order_by("pk").values_list("pk", flat=True)[: MAX_TYPES + 1])
+    names = list(scope_of(item.request).types.order_by("pk").values_list("pk", flat=True)[: MAX_TYPES + 1])
     if len(names) > MAX_TYPES:
         item.title = gettext("type (the first %(count)s)") % {"count": MAX_TYPES}
     return [Choice((name,), name) for name in names[:MAX_TYPES]]
@@ -172,7 +172,7 @@ def types_seen(item: OfferedTerm) -> list[Choice]:
 def organizations_seen(item: OfferedTerm) -> list[Choice]:
     """Return the organizations whose jobs the user sees, by their ids."""
     field = str(jobs_settings.ORGANIZATION_ID_FIELD)
-    found = list(seen_by(item.request).tenants.order_by(field).values_list("pk", field)[: MAX_LISTED + 1])
+    found = list(scope_of(item.request).tenants.order_by(field).values_list("pk", field)[: MAX_LISTED + 1])
     if len(found) > MAX_LISTED:
         item.title = gettext("organization (the first %(count)s; search finds any)") % {"count": MAX_LISTED}
     return [Choice((str(name),), str(name), (str(pk),)) for pk, name in found[:MAX_LISTED]]

@@ -21,10 +21,10 @@ from django.utils.translation import gettext_lazy, gettext_noop
 from rest_framework import fields, relations, serializers
 
 from django_jobs.admin.jobs import type_of
-from django_jobs.admin.pages import DatalistInput, OwnPages, is_system_admin, view
+from django_jobs.admin.pages import DatalistInput, OwnPages, view
 from django_jobs.admin.writing import json_of, linked, status_word
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import may_submit, organizations_seen_by
+from django_jobs.engine.access import may_submit
 from django_jobs.engine.job_types import types
 from django_jobs.engine.job_types.masking import (
     MASK,
@@ -35,7 +35,7 @@ from django_jobs.engine.job_types.masking import (
     sensitive_names,
 )
 from django_jobs.engine.organizations import shown_id
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.submit import submit_job
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobNotFound, JobsError
@@ -313,7 +313,7 @@ class ParametersForm(forms.Form):
         if not self.cleaned_data["organization"]:
             return None
         try:
-            pk = Scope(self.request.user).organization(self.cleaned_data["organization"])
+            pk = scope_of(self.request).organization(self.cleaned_data["organization"])
         except JobNotFound as error:
             raise forms.ValidationError(_("There is no such organization."), code="unknown_organization") from error
         return database.rows(get_organization_model()).get(pk=pk)
@@ -442,10 +442,8 @@ def priorities_of(kind: JobType) -> list[tuple[Any, Any]]:
 
 def organization_ids(request: HttpRequest) -> list[str]:
     """Return the ids of the first organizations that this user may submit for. Others can be typed."""
-    seen = None if is_system_admin(request) else organizations_seen_by(request.user)
-    rows = database.rows(get_organization_model()) if seen is None else seen
     field = jobs_settings.ORGANIZATION_ID_FIELD
-    return [str(name) for name in rows.order_by(field).values_list(field, flat=True)[:MAX_OFFERED]]
+    return [str(name) for name in scope_of(request).tenants.order_by(field).values_list(field, flat=True)[:MAX_OFFERED]]
 
 
 def serializer_fields_of(kind: JobType) -> dict[str, Any] | None:

@@ -49,8 +49,6 @@ from django_jobs.admin.pages import (
     NobodyWrites,
     OwnPages,
     is_system_admin,
-    jobs_seen_by,
-    seen_by,
     socket_url,
     view,
 )
@@ -72,7 +70,7 @@ from django_jobs.admin.writing import (
 )
 from django_jobs.conf import output_storage
 from django_jobs.downloads import Download
-from django_jobs.engine.access import get_policy, may_view
+from django_jobs.engine.access import is_active
 from django_jobs.engine.execution import context
 from django_jobs.engine.execution.retry_policy import PERMANENT
 from django_jobs.engine.execution.steps import title_of
@@ -81,6 +79,7 @@ from django_jobs.engine.insight.status import describe
 from django_jobs.engine.job_types.masking import Names, hidden_from, masked
 from django_jobs.engine.observers import without_carried
 from django_jobs.engine.schedules.definitions import may_manage
+from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.models import Job, JobCheckpoint, JobDependency, JobStep, Operation, Schedule, get_organization_model
@@ -110,7 +109,7 @@ class JobFacts(BaseAdmin):
         kind, is_admin = type_of(job), is_system_admin(request)
         type_url = pages.job_type(kind)
         follows, schedule = followed_batch(job), schedule_of(request.user, job)
-        submitted_by = None if is_submitter_hidden(request.user, job) else job.submitted_by_id
+        submitted_by = None if is_submitter_hidden(scope_of(request), job) else job.submitted_by_id
         type_name, worker = line(job.job_type_id, 60), job.worker_name if is_admin else ""
         retries = _("%(count)d of %(total)d used") % {"count": job.retry_count, "total": job.max_retries}
         starts_after: SafeString | str = ""
@@ -237,10 +236,10 @@ class JobPage(JobFacts, JobLogs):
         whole, is_admin, now = ALL in request.GET, is_system_admin(request), database.now()
         names, results = hidden_from(request.user), may_read_results(request, job)
         links = Links(self.admin_site.name)
-        logs = self.read_logs(job, request.user, whole=whole)
+        logs = self.read_logs(job, scope_of(request), whole=whole)
         history = read_history(job, now, links, whole=whole, is_for_admins=is_admin, logs=logs)
         error = read_error(job, history["traceback"], now, links, whole=whole)
-        relatives = read_relatives(job, request.user, whole=whole)
+        relatives = read_relatives(job, scope_of(request), whole=whole)
         return {
             "subtitle": None,
             "title": job.name,
@@ -281,13 +280,12 @@ def _pause(job: Any, relatives: list[Relatives]) -> int:
 
 def may_read_results(request: HttpRequest, job: Job) -> bool:
     """Return whether this user may see now what the job returned and saved."""
-    policy = get_policy()
-    if not policy.can_read_output(request.user, job):
+    if not scope_of(request).may("can_read_output", job):
         return False
     if is_system_admin(request):
         return True
     tenant = database.rows(get_organization_model()).filter(pk=job.organization_id).first()
-    return tenant is not None and policy.is_active(tenant)
+    return tenant is not None and is_active(tenant)
 
 
 class JobOutput(OwnPages):
@@ -338,19 +336,19 @@ class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, 
     change_form_template = "admin/django_jobs/job/change_form.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return jobs_seen_by(request).order_by("-pk")
+        return scope_of(request).jobs().order_by("-pk")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return JobList
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        return search(queryset, search_term, seen_by(request)), False
+        return search(queryset, search_term, scope_of(request)), False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return the job with this primary key or this job id, if the user may see it."""
         parsed = parse_job_id(object_id)
         job = super().get_object(request, str(parsed[0]) if parsed else object_id, from_field)
-        if job is None or (parsed and job.created_at.year != parsed[1]) or not may_view(request.user, job):
+        if job is None or (parsed and job.created_at.year != parsed[1]) or not scope_of(request).shows(job):
             return None
         return job
 
@@ -546,7 +544,7 @@ class Relatives:
         return any(job.status in UNFINISHED for job in self.jobs)
 
 
-def read_relatives(job: Job, user: Any, *, whole: bool) -> list[Relatives]:
+def read_relatives(job: Job, scope: Scope, *, whole: bool) -> list[Relatives]:
     """Return parents, children and what the job submitted.
 
     The keys of each are read in a statement, and counted in one more where they are many; the jobs in one for parents
@@ -561,7 +559,7 @@ def read_relatives(job: Job, user: Any, *, whole: bool) -> list[Relatives]:
     return [
         _found("parents", _("Waits for"), parents, rows),
         _found("children", _("Others that wait for it"), children, rows),
-        _submitted(job, user, whole),
+        _submitted(job, scope, whole),
     ]
 
 
@@ -586,8 +584,8 @@ def _found(key: str, title: str, keys: _Keys, rows: dict[int, Node]) -> Relative
     return Relatives(key=key, title=title, jobs=jobs, count=count, is_counted_out=keys.is_counted_out)
 
 
-def _submitted(job: Job, user: Any, whole: bool) -> Relatives:
-    rows = Job.primary.visible_to(user).filter(submitted_by_id=job.pk).order_by("submitted_by_id", "job_hash")
+def _submitted(job: Job, scope: Scope, whole: bool) -> Relatives:
+    rows = scope.jobs().filter(submitted_by_id=job.pk).order_by("submitted_by_id", "job_hash")
     found = sorted(rows.values_list(*_COLUMNS)[: LOOKED_AT + 1], reverse=True)
     shown = found[: LOOKED_AT if whole else MAX_RELATIVES]
     return Relatives(

@@ -20,8 +20,8 @@ from django.utils.translation import ngettext
 from django_jobs.admin.bar import Links, worker_jobs
 from django_jobs.admin.pages import OwnPages, view
 from django_jobs.admin.writing import badge, block, brief_duration, line, moment, zone_text
-from django_jobs.engine.access import get_policy
 from django_jobs.engine.execution.handler_logs import Line
+from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.models import AttemptLog, ExecutionLog, Job
 from django_jobs.statuses import AWAITING_RETRY, POSTPONED, TERMINAL, Status
 
@@ -306,12 +306,12 @@ BAD: Final = frozenset({"WARNING", "ERROR", "CRITICAL"})
 class JobLogs(OwnPages):
     """The logs on a job's page, and the page of one attempt's."""
 
-    def read_logs(self, job: Job, user: Any, *, whole: bool) -> dict[int, SafeString]:
+    def read_logs(self, job: Job, scope: Scope, *, whole: bool) -> dict[int, SafeString]:
         """Return what is shown of the newest attempts' logs, by attempt; nothing to whom the policy does not show it.
 
         Of the latest one that wrote anything the lines are there, of the others a link.
         """
-        if not get_policy().can_read_logs(user, job):
+        if not scope.may("can_read_logs", job):
             return {}
         rows = AttemptLog.primary.filter(job_id=job.pk).order_by("-attempt").defer("first_lines", "last_lines")
         found = list(rows[: ALL_ATTEMPTS if whole else MAX_ATTEMPTS])
@@ -326,7 +326,7 @@ class JobLogs(OwnPages):
 
     @view("<path:object_id>/log/<int:attempt>/", "log")
     def _log(self, request: HttpRequest, job: Job, attempt: int) -> HttpResponse:
-        if not get_policy().can_read_logs(request.user, job):
+        if not scope_of(request).may("can_read_logs", job):
             raise PermissionDenied
         row = AttemptLog.primary.filter(job_id=job.pk, attempt=attempt).first()
         if row is None:

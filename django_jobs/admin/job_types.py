@@ -61,7 +61,7 @@ from django_jobs.engine.job_types.parameters import is_rekeyed
 from django_jobs.engine.job_types.types import RETRY_FIELDS
 from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.pausing import set_paused
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.engine.store.values import Lane
@@ -438,7 +438,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
                 "flow": read_flow(kind, request.user),
                 "breaker": notice_of(held[0], database.now()) if held else None,
                 "switches": self.offered(request, kind),
-                "submit_url": self.url_of("submit", kind.pk) if Scope(request.user).submittable([kind]) else "",
+                "submit_url": self.url_of("submit", kind.pk) if scope_of(request).submittable([kind]) else "",
                 "state": self.state(kind),
             }
             links = Links(self.admin_site.name)
@@ -447,7 +447,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
 
     @view("<path:object_id>/submit/", "submit", right="change")
     def _submit(self, request: HttpRequest, kind: JobType) -> HttpResponse:
-        if not Scope(request.user).submittable([kind]):
+        if not scope_of(request).submittable([kind]):
             text = _("Only code submits %(type)s.") % {"type": kind.pk}
             self.message_user(request, text, messages.WARNING, extra_tags="code_only")
             return self.go_to(kind.pk)

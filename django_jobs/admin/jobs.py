@@ -40,10 +40,8 @@ from django_jobs.admin.pages import (
     CappedPaginator,
     DeclaredList,
     OwnPages,
-    Seen,
     is_system_admin,
     keys_of,
-    organizations_of,
     tenant,
     view,
 )
@@ -51,11 +49,11 @@ from django_jobs.admin.search import Understood, offered_to, understand, underst
 from django_jobs.admin.writing import NOTHING, ago, badge, brief_duration, format_number, line, slug, status_word
 from django_jobs.downloads import Download
 from django_jobs.engine import organizations
-from django_jobs.engine.access import may_hide_jobs, may_view
 from django_jobs.engine.insight.filter import LIST_TERMS, JobFilter
 from django_jobs.engine.insight.search import Newest, among_newest
 from django_jobs.engine.job_types.masking import Names, hidden_from, masked
 from django_jobs.engine.organizations import is_gone, shown_id
+from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.engine.store import counting, database
 from django_jobs.engine.store.counting import capped_counts, newest_keys
 from django_jobs.engine.store.database import store
@@ -160,7 +158,7 @@ class JobList(DeclaredList):
         """Return how many jobs have each value of the terms that the sidebar counts, by the name of the term."""
         found: dict[str, Counts] = {}
         asked = {name for item in self.filter_specs if isinstance(item, TermsFilter) for name in item.given}
-        if not asked and not self.query and organizations_of(self.request) is None:
+        if not asked and not self.query and scope_of(self.request).organizations is None:
             found["status"] = of_all_statuses()
         left = [name for name in COLUMNS if name not in found]
         # Filters that are not in use see the same jobs.
@@ -196,7 +194,7 @@ class JobList(DeclaredList):
 
     def _scope(self, filters: JobFilter) -> Collection[Any] | None:
         """Return the organizations of whose newest jobs is told: those asked for, or all that the user may see."""
-        return organizations_of(self.request) if filters.organization is None else filters.organization
+        return scope_of(self.request).organizations if filters.organization is None else filters.organization
 
 
 def from_the_newest(rows: QuerySet[Any], statuses: Collection[str]) -> QuerySet[Any]:
@@ -219,12 +217,12 @@ def mark_batches(jobs: Collection[Any]) -> None:
         job.batch_of_list = found.get(job.batch_id)
 
 
-def search(rows: QuerySet[Any], text: str, seen: Seen) -> QuerySet[Any]:
+def search(rows: QuerySet[Any], text: str, scope: Scope) -> QuerySet[Any]:
     """Return those of the jobs that a typed text means; all for none, and none for a text that means nothing."""
-    found = understand(text, seen)
+    found = understand(text, scope)
     if found.meaning is None:
         return rows.none() if found.problem else rows
-    return found.meaning.search.among_newest(rows, seen.organizations)[0]
+    return found.meaning.search.among_newest(rows, scope.organizations)[0]
 
 
 # Pages of the jobs list: how they are counted and read at the cost of what they show, and not of the history.
@@ -600,10 +598,10 @@ def csv_of(request: HttpRequest, queryset: QuerySet[Any]) -> Download:
     Jobs that the policy hides from the user are left out: a row has parameters, which no list shows.
     """
     name = f"jobs-{dt.datetime.now(dt.UTC):%Y-%m-%d-%H%M}.csv"
-    return Download(_parts(queryset, request.user, hidden_from(request.user)), name, "text/csv; charset=utf-8")
+    return Download(_parts(queryset, scope_of(request), hidden_from(request.user)), name, "text/csv; charset=utf-8")
 
 
-def _parts(queryset: QuerySet[Any], user: Any, hidden: Names) -> Iterator[str]:
+def _parts(queryset: QuerySet[Any], scope: Scope, hidden: Names) -> Iterator[str]:
     echo: Any = _Echo()
     writer: Any = csv.writer(echo)
     yield writer.writerow([*EXPORTED, PARAMETERS])
@@ -615,12 +613,8 @@ def _parts(queryset: QuerySet[Any], user: Any, hidden: Names) -> Iterator[str]:
         if not page:
             return
         organizations.mark(page)
-        yield "".join(writer.writerow(map(_cell, _values(job, hidden))) for job in _shown(page, user))
+        yield "".join(writer.writerow(map(_cell, _values(job, hidden))) for job in page if scope.shows(job))
         left, last = left - len(page), page[-1].pk
-
-
-def _shown(jobs: list[Job], user: Any) -> list[Job]:
-    return [job for job in jobs if may_view(user, job)] if may_hide_jobs() else jobs
 
 
 def _values(job: Job, hidden: Names) -> list[Any]:
@@ -690,12 +684,12 @@ def submitter_of(job: Any) -> Job | None:
     return found
 
 
-def is_submitter_hidden(user: Any, job: Job) -> bool:
+def is_submitter_hidden(scope: Scope, job: Job) -> bool:
     """Return whether the handler of another organization's job submitted this one, whose jobs the user does not see."""
     found = submitter_of(job) if job.submitted_by_id is not None else None
     if found is None or found.organization_id == job.organization_id:
         return False
-    return not Job.primary.visible_to(user).filter(pk=found.pk).exists()
+    return not scope.includes(found.organization_id)
 
 
 def submitter_line(site: str, job: Job) -> SafeString | str:

@@ -17,10 +17,10 @@ from django_jobs.admin.bar import RANGES, OpenPages
 from django_jobs.admin.filters import BoundedFilter, OfferedTerm, offering, types_seen
 from django_jobs.admin.pages import FAILURES, DeclaredList, NobodyWrites, OwnPages, is_system_admin
 from django_jobs.admin.writing import ALL, ARROW, actor, badge, block, line, linked, moment
-from django_jobs.engine.access import may_hide_jobs, may_view
 from django_jobs.engine.insight.search import oldest_key
+from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store import database
-from django_jobs.models import ExecutionLog, Job
+from django_jobs.models import ExecutionLog
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import WITH_ERRORS, Status
 
@@ -94,7 +94,7 @@ class LogList(DeclaredList):
         shown = ("from_status", "to_status", "timestamp", "actor", "actor_kind", "message", "attempt", "worker_name")
         rows = rows.select_related("job")
         # A host's policy judges a job by all that it has.
-        return rows.defer("traceback") if may_hide_jobs() else rows.only(*shown, "job__created_at")
+        return rows.defer("traceback") if scope_of(request).hides_jobs else rows.only(*shown, "job__created_at")
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -105,7 +105,7 @@ class LogList(DeclaredList):
             log.pages = pages
 
     def _of_newest_jobs(self, rows: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
-        jobs = Job.primary.visible_to(request.user).order_by("-pk").values_list("pk", flat=True)
+        jobs = scope_of(request).jobs().order_by("-pk").values_list("pk", flat=True)
         newest = list(jobs[: NEWEST_JOBS + 1])
         self.newest_jobs = NEWEST_JOBS if len(newest) > NEWEST_JOBS else None
         return rows.filter(job__in=newest[:NEWEST_JOBS])
@@ -132,12 +132,12 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
         rows = super().get_queryset(request).select_related("job")
         if is_system_admin(request):
             return rows
-        return rows.filter(job__in=Job.primary.visible_to(request.user))
+        return rows.filter(job__in=scope_of(request).jobs())
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return the row if the policy shows its job to the user: it tells of a single job, as that job's page does."""
         log = super().get_object(request, object_id, from_field)
-        if log is None or not may_view(request.user, log.job):
+        if log is None or not scope_of(request).shows(log.job):
             return None
         log.shows_all, log.pages = ALL in request.GET, OpenPages(request, self.admin_site.name)
         return log

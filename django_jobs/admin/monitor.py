@@ -34,7 +34,7 @@ from django_jobs.admin.writing import CappedCount, brief_duration, format_number
 from django_jobs.engine.alerts.reading import read_alerts
 from django_jobs.engine.alerts.rules import TYPE_FAILING
 from django_jobs.engine.insight.inspection import open_breakers
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store import database
 from django_jobs.models import Monitor
 from django_jobs.statuses import AWAITING_RETRY, Priority, Status
@@ -93,7 +93,7 @@ class MonitorAdmin(SeesJobs):
         return socket_url(request) if is_system_admin(request) else ""
 
     def _read(self, request: HttpRequest, chosen: Range) -> dict[str, Any]:
-        organizations = Scope(request.user).organizations
+        organizations = scope_of(request).organizations
         moment = database.now()
         links = Links(self.admin_site.name)
         now = read_now(organizations, moment)

@@ -44,11 +44,11 @@ from django_jobs.engine.insight.filter import ORGANIZATION, SHOWN, TERMS, JobFil
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.job_types.masking import hidden_from, sensitive_names
 from django_jobs.engine.pausing import set_paused
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidFilter, InvalidOperation
 from django_jobs.exceptions import PermissionDenied as MayNot
-from django_jobs.models import Batch, Job, JobType, Operation, Schedule
+from django_jobs.models import JobType, Operation, Schedule
 from django_jobs.statuses import TERMINAL, Priority, Status
 from django_jobs.texts import code_of, comma, isolated, listed, told
 
@@ -125,7 +125,7 @@ class OperationAdmin(SeesJobs):
     switches = SWITCHES
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return Scope(request.user).operations()
+        return scope_of(request).operations()
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return OperationList
@@ -180,7 +180,7 @@ class OperationAdmin(SeesJobs):
 
     def _first_job(self, operation: Any) -> list[SafeString | str]:
         """Return the job that is tried first, once it is known and while it is there for the reader."""
-        found = Job.primary.visible_to(operation.pages.user).filter(pk=operation.first_job_id or 0).first()
+        found = operation.pages.scope.jobs().filter(pk=operation.first_job_id or 0).first()
         return [] if found is None else [linked(operation.pages.job(found), found.name)]
 
     @admin.display(description=gettext_lazy("started"))
@@ -497,17 +497,17 @@ def _jobs(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:
 
 
 def _jobs_by_number(pks: list[int], pages: OpenPages) -> Addresses:
-    return {job.pk: pages.job(job) for job in Job.primary.visible_to(pages.user).filter(pk__in=pks)}
+    return {job.pk: pages.job(job) for job in pages.scope.jobs().filter(pk__in=pks)}
 
 
 def _batches(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:
-    rows = Batch.primary.visible_to(pages.user).filter(pk__in=[pk for pk, _year in ids])
+    rows = pages.scope.batches().filter(pk__in=[pk for pk, _year in ids])
     return {(batch.pk, batch.created_at.year): pages.links.change("batch", batch.pk) for batch in rows}
 
 
 def _schedules(names: list[str], pages: OpenPages) -> Addresses:
     """Return the addresses of schedules; none where several organizations have one of that name."""
-    found = list(Scope(pages.user).schedules().filter(name__in=names)) if pages.opens(Schedule) else []
+    found = list(pages.scope.schedules().filter(name__in=names)) if pages.opens(Schedule) else []
     counts = Counter(schedule.name for schedule in found)
     return {row.name: pages.links.change("schedule", row.pk) for row in found if counts[row.name] == 1}
 

@@ -30,11 +30,11 @@ from django_jobs.admin.pages import (
 )
 from django_jobs.admin.writing import CappedCount, colored, format_number, line, linked, status_word
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, jobs_settings, organization_model_name
-from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.dispatch.tenant_shares import default_limit
 from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.engine.organizations import id_of
 from django_jobs.engine.pausing import set_paused
+from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
 from django_jobs.engine.submission.same_work import waiting as waiting_of
@@ -100,8 +100,8 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     shows_all_seen = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        seen = organizations_seen_by(request.user)
-        return super().get_queryset(request) if seen is None else seen
+        scope = scope_of(request)
+        return super().get_queryset(request) if scope.is_system_admin else scope.tenants
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return OrganizationList
@@ -155,7 +155,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
             load, links = read_load(organization.pk), Links(self.admin_site.name)
             context |= {"load": load, "load_rows": load_rows(load)}
             # Staff may see organizations, and no jobs.
-            if sees_jobs(request.user):
+            if sees_jobs(request):
                 jobs_of = partial(links.jobs, organization=id_of(organization))
                 context |= {
                     "load_rows": load_rows(load, lambda group: jobs_of(status=sorted(group))),
@@ -188,8 +188,7 @@ class MembershipAdmin(OwnPages, SystemAdminWrites):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request).select_related("user", "organization")
-        seen = organizations_seen_by(request.user)
-        return rows if seen is None else rows.filter(organization__in=seen.values("pk"))
+        return scope_of(request).within(rows)
 
 
 if organization_model_name() == DEFAULT_ORGANIZATION_MODEL:

@@ -21,7 +21,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import url_params_from_lookup_dict
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import CharField, Field, OuterRef, Q, QuerySet, Subquery
+from django.db.models import CharField, Field, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, get_script_prefix, path, reverse
@@ -32,18 +32,16 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.writing import CappedCount, line
-from django_jobs.engine.access import get_policy, key_in, organizations_seen_by
+from django_jobs.engine.access import key_in
 from django_jobs.engine.control import audit
-from django_jobs.engine.insight.search import MAX_ORGANIZATIONS
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.memory import Memory
 from django_jobs.engine.organizations import is_gone, shown_id
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.exceptions import JobsError
-from django_jobs.models import Job, JobType, get_organization_model
-from django_jobs.models.job import JobQuerySet
+from django_jobs.models import Job
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS
 from django_jobs.texts import told
 
@@ -176,12 +174,13 @@ bar_numbers: Final[Memory[tuple[Any, frozenset[str]], Mapping[str, CappedCount]]
 
 def is_system_admin(request: HttpRequest) -> bool:
     """Return whether the access policy lets this user manage every organization's jobs; asked once for a request."""
-    return seen_by(request).is_system_admin
+    return scope_of(request).is_system_admin
 
 
-def sees_jobs(user: Any) -> bool:
+def sees_jobs(request: HttpRequest) -> bool:
     """Return whether this user sees pages about jobs: system admins do, and staff with that permission."""
-    return get_policy().is_system_admin(user) or bool(user.is_active and user.has_perm("django_jobs.view_job"))
+    user: Any = request.user
+    return is_system_admin(request) or bool(user.is_active and user.has_perm("django_jobs.view_job"))
 
 
 def address_to_go_back_to(request: HttpRequest) -> str:
@@ -488,7 +487,7 @@ class SeesJobs(OwnPages, NobodyWrites):
     """Pages about jobs that everybody sees who may see jobs: system admins, and staff with that permission."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return sees_jobs(request.user)
+        return sees_jobs(request)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
@@ -588,72 +587,6 @@ def socket_url(request: HttpRequest) -> str:
     if not getattr(settings, "CHANNEL_LAYERS", None):
         return ""
     return f"{'wss' if request.is_secure() else 'ws'}://{request.get_host()}{get_script_prefix()}ws/jobs/"
-
-
-# The organizations whose jobs a request's user may see, and the types of these, asked once for the request.
-#
-# The lists name organizations one by one: the database then sees how few they are when it chooses an index.
-
-
-class Seen:
-    """What a user may see, by the access policy, which is asked once for each answer. It is good for one request."""
-
-    def __init__(self, user: Any) -> None:
-        self.user = user
-
-    @cached_property
-    def is_system_admin(self) -> bool:
-        """Return whether the user manages the jobs of every organization."""
-        return get_policy().is_system_admin(self.user)
-
-    @cached_property
-    def organizations(self) -> list[Any] | None:
-        """Return the primary keys of the organizations whose jobs the user may see; None for all organizations."""
-        return Scope(self.user).organizations
-
-    @cached_property
-    def tenants(self) -> QuerySet[Any]:
-        """Return these organizations, to be narrowed."""
-        found = organizations_seen_by(self.user)
-        return database.rows(get_organization_model()) if found is None else found
-
-    @cached_property
-    def types(self) -> QuerySet[JobType]:
-        """Return the types of these organizations' jobs, and those that the user may submit; all for system admins."""
-        rows = JobType.primary.all()
-        if self.organizations is None:
-            return rows
-        # A scalar, which PostgreSQL asks for each type by an index. Of EXISTS it makes a hash of all their jobs.
-        own_jobs = Job.primary.filter(job_type=OuterRef("pk"), organization_id__in=self.organizations)
-        names = [kind.pk for kind in Scope(self.user).submittable(rows.filter(is_enabled=True))]
-        return rows.alias(own_job=Subquery(own_jobs.order_by().values("pk")[:1])).filter(
-            Q(pk__in=names) | Q(own_job__isnull=False)
-        )
-
-
-def seen_by(request: HttpRequest) -> Seen:
-    """Return what the request's user may see."""
-    known = request.__dict__
-    found = known.get("djobs_seen")
-    if not isinstance(found, Seen) or found.user is not request.user:
-        found = known["djobs_seen"] = Seen(request.user)
-    return found
-
-
-def organizations_of(request: HttpRequest) -> list[Any] | None:
-    """Return the primary keys of the organizations whose jobs the user may see; None for all organizations."""
-    return seen_by(request).organizations
-
-
-def jobs_seen_by(request: HttpRequest) -> JobQuerySet:
-    """Return the jobs that the user may know of."""
-    organizations = organizations_of(request)
-    rows: JobQuerySet = Job.primary.all()
-    if organizations is None:
-        return rows
-    if len(organizations) > MAX_ORGANIZATIONS:
-        return rows.visible_to(request.user)
-    return rows.filter(organization_id__in=organizations)
 
 
 def tenant(job: Job) -> SafeString | str:

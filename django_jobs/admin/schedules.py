@@ -59,7 +59,7 @@ from django_jobs.admin.writing import (
     zone_of,
 )
 from django_jobs.engine import organizations
-from django_jobs.engine.access import get_policy, may_submit
+from django_jobs.engine.access import is_active, may_submit
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.job_types.declared_types import changed_from
@@ -71,7 +71,7 @@ from django_jobs.engine.schedules.declared_schedules import is_declared
 from django_jobs.engine.schedules.definitions import having, preview, take_over, unschedule
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.engine.schedules.timetable import rule_of
-from django_jobs.engine.scope import Scope
+from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSchedule, JobsError
 from django_jobs.models import Job, JobType, Schedule, ScheduleFiring, get_organization_model
@@ -136,7 +136,7 @@ def _of_tenant(schedule: Schedule, tenant: Any) -> Iterator[Notice]:
     elif tenant is None:
         text = _("Its organization was deleted. Choose another one below, or delete the schedule.")
         yield _remedy("organization_gone", text)
-    elif not get_policy().is_active(tenant):
+    elif not is_active(tenant):
         yield notice("organization_inactive")
 
 
@@ -157,7 +157,7 @@ def _of_owner(schedule: Schedule, kind: JobType | None, tenant: Any, links: Link
 
 def _may_submit(owner: Any, tenant: Any, kind: JobType, schedule: Schedule) -> bool:
     if schedule.organization_id is None:
-        return bool(get_policy().is_system_admin(owner))
+        return Scope(owner).is_system_admin
     return tenant is None or may_submit(owner, tenant, kind)
 
 
@@ -496,7 +496,7 @@ class TenantTerm(NarrowingTerm):
 
 def scheduled_types(item: NarrowingTerm) -> list[Choice]:
     """Return the job types that the schedules submit."""
-    rows = Scope(item.request.user).schedules().order_by("job_type_id")
+    rows = scope_of(item.request).schedules().order_by("job_type_id")
     names = rows.values_list("job_type_id", flat=True).distinct()[:MAX_TYPES]
     return [Choice((name,), name) for name in names]
 
@@ -550,7 +550,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         firings = ScheduleFiring.primary.filter(schedule_id=OuterRef("pk")).order_by("-pk").values("pk")
-        return Scope(request.user).schedules().order_by("name").annotate(newest_firing=Subquery(firings[:1]))
+        return scope_of(request).schedules().order_by("name").annotate(newest_firing=Subquery(firings[:1]))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ScheduleList]:
         return ScheduleList
@@ -583,7 +583,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         return self.gone(request, object_id) if schedule is None else self._change(request, schedule)
 
     def _add(self, request: HttpRequest) -> HttpResponse:
-        kinds = Scope(request.user).submittable(JobType.primary.order_by("pk"))
+        kinds = scope_of(request).submittable(JobType.primary.order_by("pk"))
         kind = next((item for item in kinds if item.pk == request.GET.get("job_type")), None)
         if kind is None:
             title, named = _("Add a schedule"), [(item, type_title(item)) for item in kinds]

@@ -18,15 +18,22 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from django_jobs.admin.pages import DeclaredLookups, OwnPages, Seen, clean_term, is_system_admin, keys_of, seen_by, view
+from django_jobs.admin.pages import (
+    DeclaredLookups,
+    OwnPages,
+    clean_term,
+    is_system_admin,
+    keys_of,
+    view,
+)
 from django_jobs.admin.writing import format_number
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import may_hide_jobs
 from django_jobs.engine.insight.filter import LIST_TERMS, LOOKED_AT, SEARCH, JobFilter, as_object, words_of
 from django_jobs.engine.insight.search import asks_for_hidden, path_of
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.organizations import id_of
+from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job, SavedFilter, Worker, get_organization_model
@@ -58,38 +65,38 @@ class Meaning:
     text: str
 
 
-Finder = Callable[[str, Seen], Iterator[Meaning]]
+Finder = Callable[[str, Scope], Iterator[Meaning]]
 
 
-def find(term: str, seen: Seen) -> Iterator[Meaning]:
+def find(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield what the term may mean, the surest first; the last is always: words of an error."""
     for certain in (job_of_id, batch_of_id):
-        if found := list(certain(term, seen)):
+        if found := list(certain(term, scope)):
             yield from found
             return
     for finder in (job_of_number, types_named, organizations_with_id, owner, fingerprint, worker):
-        yield from finder(term, seen)
-    yield from organizations_titled(term, seen)
-    yield from types_beginning(term, seen)
-    yield from words(term, seen)
+        yield from finder(term, scope)
+    yield from organizations_titled(term, scope)
+    yield from types_beginning(term, scope)
+    yield from words(term, scope)
 
 
-def job_of_id(term: str, _seen: Seen) -> Iterator[Meaning]:
+def job_of_id(term: str, _scope: Scope) -> Iterator[Meaning]:
     """Yield the job with this id, whether or not there is one."""
     parsed = parse_job_id(term)
     if parsed is not None:
         yield Meaning(search=JobFilter(job_id=(parsed,)), sentence=_("The job %(job)s") % {"job": term}, text=term)
 
 
-def job_of_number(term: str, seen: Seen) -> Iterator[Meaning]:
+def job_of_number(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the job with this number, if there is one."""
-    for job in Job.primary.visible_to(seen.user).filter(pk__in=keys_of([term])).only("created_at"):
+    for job in scope.jobs().filter(pk__in=keys_of([term])).only("created_at"):
         sentence = _("The job with the number %(number)s") % {"number": job.pk}
         search = JobFilter(job_id=((job.pk, job.created_at.year),))
         yield Meaning(search=search, sentence=sentence, text=pair_text("job", str(job.pk)))
 
 
-def batch_of_id(term: str, _seen: Seen) -> Iterator[Meaning]:
+def batch_of_id(term: str, _scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs of the batch with this id, whether or not there is one."""
     parsed = parse_batch_id(term)
     if parsed is not None:
@@ -97,20 +104,20 @@ def batch_of_id(term: str, _seen: Seen) -> Iterator[Meaning]:
         yield Meaning(search=JobFilter(batch=parsed), sentence=sentence, text=term)
 
 
-def types_named(term: str, seen: Seen) -> Iterator[Meaning]:
+def types_named(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs of the types that are called so."""
-    rows = seen.types.filter(Q(pk__iexact=term) | Q(display_name__iexact=term))
+    rows = scope.types.filter(Q(pk__iexact=term) | Q(display_name__iexact=term))
     names = list(rows.order_by("pk").values_list("pk", flat=True)[:MAX_ALIKE])
     for name in names:
         sentence = _("Jobs of type %(type)s") % {"type": name}
         yield Meaning(search=JobFilter(job_type=(name,)), sentence=sentence, text=pair_text("type", name))
 
 
-def types_beginning(term: str, seen: Seen) -> Iterator[Meaning]:
+def types_beginning(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs of the types whose names begin so and go on; a star at the end means the same."""
     term = term.removesuffix("*")
     begin = Q(pk__istartswith=term) | Q(display_name__istartswith=term)
-    rows = seen.types.filter(begin).exclude(Q(pk__iexact=term) | Q(display_name__iexact=term))
+    rows = scope.types.filter(begin).exclude(Q(pk__iexact=term) | Q(display_name__iexact=term))
     names = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_ALIKE + 1])
     if names:
         yield Meaning(
@@ -136,27 +143,27 @@ def _that_begin(term: str, names: list[str]) -> str:
     return _("Jobs of the first %(count)s types that begin with “%(text)s”: %(types)s, …") % facts
 
 
-def organizations_with_id(term: str, seen: Seen) -> Iterator[Meaning]:
+def organizations_with_id(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs of the organization with this id."""
-    yield from map(_of_organization, _with_id(term, seen))
+    yield from map(_of_organization, _with_id(term, scope))
 
 
-def organizations_titled(term: str, seen: Seen) -> Iterator[Meaning]:
+def organizations_titled(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs of each organization whose title is this or begins so, without the one that has this id."""
     name = title_field()
     if name:
         # By key: where ids are numbers, no condition can name an id that is none.
-        known = [found.pk for found in _with_id(term, seen)]
-        yield from map(_of_organization, _organizations(seen, Q((f"{name}__istartswith", term)) & ~Q(pk__in=known)))
+        known = [found.pk for found in _with_id(term, scope)]
+        yield from map(_of_organization, _organizations(scope, Q((f"{name}__istartswith", term)) & ~Q(pk__in=known)))
 
 
-def _with_id(term: str, seen: Seen) -> list[Any]:
-    return _organizations(seen, Q((str(jobs_settings.ORGANIZATION_ID_FIELD), term)))
+def _with_id(term: str, scope: Scope) -> list[Any]:
+    return _organizations(scope, Q((str(jobs_settings.ORGANIZATION_ID_FIELD), term)))
 
 
-def _organizations(seen: Seen, which: Q) -> list[Any]:
+def _organizations(scope: Scope, which: Q) -> list[Any]:
     try:
-        return list(seen.tenants.filter(which).order_by("pk")[:MAX_NAMED])
+        return list(scope.tenants.filter(which).order_by("pk")[:MAX_NAMED])
     except (TypeError, ValueError, ValidationError, OverflowError, DataError):  # ids that are no text
         return []
 
@@ -188,32 +195,32 @@ def _jobs_of(organizations: list[Any] | None) -> QuerySet[Job]:
     return rows if organizations is None else rows.filter(organization_id__in=organizations)
 
 
-def owner(term: str, seen: Seen) -> Iterator[Meaning]:
+def owner(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs of the user with this name, if there are any."""
-    if _jobs_of(seen.organizations).filter(owner_name=term).exists():
+    if _jobs_of(scope.organizations).filter(owner_name=term).exists():
         sentence = _("Jobs of the user %(user)s") % {"user": term}
         yield Meaning(search=JobFilter(owner=term), sentence=sentence, text=pair_text("owner", term))
 
 
-def fingerprint(term: str, seen: Seen) -> Iterator[Meaning]:
+def fingerprint(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs whose error has this fingerprint, or one that begins so, if there are any."""
     if _FINGERPRINT.fullmatch(term.lower()) is None:
         return
-    search, organizations = JobFilter(fingerprint_start=term.lower()), seen.organizations
+    search, organizations = JobFilter(fingerprint_start=term.lower()), scope.organizations
     if search.among_newest(_jobs_of(organizations), organizations)[0].exists():
         sentence = _("Jobs that failed with the error %(fingerprint)s") % {"fingerprint": term}
         yield Meaning(search=search, sentence=sentence, text=pair_text("fingerprint", term.lower()))
 
 
-def worker(term: str, seen: Seen) -> Iterator[Meaning]:
+def worker(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs of the worker that is called so, or whose name begins so."""
-    if seen.is_system_admin and (_WORKER.fullmatch(term) or Worker.primary.filter(name__startswith=term).exists()):
-        yield from of_worker(term, seen)
+    if scope.is_system_admin and (_WORKER.fullmatch(term) or Worker.primary.filter(name__startswith=term).exists()):
+        yield from of_worker(term, scope)
 
 
-def of_worker(term: str, seen: Seen) -> Iterator[Meaning]:
+def of_worker(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs of the workers whose names begin so. These names are for system admins."""
-    if not seen.is_system_admin:
+    if not scope.is_system_admin:
         return
     sentence = _("Jobs that the worker %(worker)s ran, among the newest %(count)s")
     yield Meaning(
@@ -226,9 +233,9 @@ def of_worker(term: str, seen: Seen) -> Iterator[Meaning]:
 def of_term(name: str) -> Finder:
     """Return what finds the jobs that a term of a filter names, as it is typed."""
 
-    def find_term(term: str, seen: Seen) -> Iterator[Meaning]:
+    def find_term(term: str, scope: Scope) -> Iterator[Meaning]:
         try:
-            search = JobFilter.read({name: term}, seen.user)
+            search = JobFilter.read({name: term}, scope.user)
         except InvalidFilter:
             return
         sentence = "; ".join(f"{label}: {value}" for label, value in search.words())
@@ -237,7 +244,7 @@ def of_term(name: str) -> Finder:
     return find_term
 
 
-def words(term: str, _seen: Seen) -> Iterator[Meaning]:
+def words(term: str, _scope: Scope) -> Iterator[Meaning]:
     """Yield the failed jobs whose error has these words."""
     sentence = _("Failed jobs with the words “%(words)s” in their error") % {"words": term}
     yield Meaning(search=JobFilter(error=term), sentence=sentence, text=pair_text("error", term))
@@ -264,7 +271,7 @@ class Understood:
     code: str = ""
 
 
-def understand(text: str, seen: Seen) -> Understood:
+def understand(text: str, scope: Scope) -> Understood:
     """Return what a search means of somebody who may see this.
 
     Any text has a meaning, or a problem that says what to type instead.
@@ -276,8 +283,8 @@ def understand(text: str, seen: Seen) -> Understood:
         return Understood(problem=_("Nothing can be searched for in this text."), code="unsearchable")
     pairs = pairs_of(term)
     if pairs:
-        return _of_pairs(pairs, term, seen)
-    found = list(find(term, seen))
+        return _of_pairs(pairs, term, scope)
+    found = list(find(term, scope))
     return Understood(meaning=found[0], others=found[1 : MAX_OTHERS + 1])
 
 
@@ -285,39 +292,39 @@ def understood(request: HttpRequest, text: str) -> Understood:
     """Return what :func:`understand` does, asked once for a request."""
     known: dict[str, Understood] = request.__dict__.setdefault("djobs_understood", {})
     if text not in known:
-        known[text] = understand(text, seen_by(request))
+        known[text] = understand(text, scope_of(request))
     return known[text]
 
 
-def _of_pairs(pairs: list[Pair], term: str, seen: Seen) -> Understood:
+def _of_pairs(pairs: list[Pair], term: str, scope: Scope) -> Understood:
     """Return what pairs mean together: all of them are to match."""
     found: list[Meaning] = []
     keys = [pair.key for pair in pairs if not pair.is_parameter]
     if twice := next((key for key in keys if keys.count(key) > 1), ""):
         return Understood(problem=_("“%(key)s:” can stand in a search only once.") % {"key": twice}, code="twice")
     for pair in pairs:
-        answer = _of_parameter(pair, seen) if pair.is_parameter else _of_key(pair, seen)
+        answer = _of_parameter(pair, scope) if pair.is_parameter else _of_key(pair, scope)
         if isinstance(answer, Understood):
-            return replace(answer, others=_others(pairs, term, seen))
+            return replace(answer, others=_others(pairs, term, scope))
         found.append(answer)
     meaning = found[0]
     for other in found[1:]:
         meaning = _both(meaning, other)
-    return Understood(meaning=meaning, others=_others(pairs, term, seen))
+    return Understood(meaning=meaning, others=_others(pairs, term, scope))
 
 
-def _of_parameter(pair: Pair, seen: Seen) -> Meaning | Understood:
+def _of_parameter(pair: Pair, scope: Scope) -> Meaning | Understood:
     """Return the jobs with this parameter, or why they cannot be searched for."""
     path = path_of(pair.key)
     if path is None:
         text = _("“%(name)s” cannot be the name of a parameter.")
         return Understood(problem=text % {"name": pair.key}, code="not_a_parameter")
     # Whoever may not read a value must not find out by guessing.
-    if asks_for_hidden(path, pair.value, hidden_from(seen.user)):
+    if asks_for_hidden(path, pair.value, hidden_from(scope.user)):
         text = _("The values of %(name)s are hidden from you, so they cannot be searched for.")
         return Understood(problem=text % {"name": pair.key}, code="hidden")
     # Lists tell of no parameters, and the policy is asked only for jobs that are opened.
-    if may_hide_jobs() and not seen.is_system_admin:
+    if scope.hides_jobs and not scope.is_system_admin:
         text = _("Parameters cannot be searched here, because it is decided for each job who may read them.")
         return Understood(problem=text, code="decided_by_job")
     facts = {"name": pair.key, "value": pair.value, "count": format_number(LOOKED_AT)}
@@ -328,23 +335,23 @@ def _of_parameter(pair: Pair, seen: Seen) -> Meaning | Understood:
     )
 
 
-def _of_key(pair: Pair, seen: Seen) -> Meaning | Understood:
+def _of_key(pair: Pair, scope: Scope) -> Meaning | Understood:
     """Return what the value of one of our keys names, or that it names nothing."""
     for finder in FINDERS.get(pair.key, (of_term(pair.key),)):
-        for meaning in finder(pair.value, seen):
+        for meaning in finder(pair.value, scope):
             return meaning
     text = _("There is nothing of that name: %(pair)s") % {"pair": pair_text(pair.key, pair.value)}
     return Understood(problem=text, code="unknown_name")
 
 
-def _others(pairs: list[Pair], term: str, seen: Seen) -> list[Meaning]:
+def _others(pairs: list[Pair], term: str, scope: Scope) -> list[Meaning]:
     """Return what else a text of pairs may mean: parameters called like our keys, and words of an error."""
     found: list[Meaning] = []
     if len(pairs) == 1 and not pairs[0].is_parameter:
-        other = _of_parameter(pairs[0]._replace(is_parameter=True), seen)
+        other = _of_parameter(pairs[0]._replace(is_parameter=True), scope)
         found += [other] if isinstance(other, Meaning) else []
     if any(pair.is_parameter for pair in pairs):
-        found += words(term, seen)
+        found += words(term, scope)
     return found
 
 
@@ -547,8 +554,8 @@ def offered_to(request: HttpRequest) -> list[SavedFilter]:
     rows = SavedFilter.primary.filter(Q(user_id=user.pk) | Q(is_shared=True))
     if is_system_admin(request):
         return _without_too_many(rows, user)
-    seen = seen_by(request)
-    return _without_too_many((item for item in rows if item.user_id == user.pk or _is_harmless(item, seen)), user)
+    scope = scope_of(request)
+    return _without_too_many((item for item in rows if item.user_id == user.pk or _is_harmless(item, scope)), user)
 
 
 def _without_too_many(found: Iterable[SavedFilter], user: Any) -> list[SavedFilter]:
@@ -564,10 +571,10 @@ def _user_of(request: HttpRequest) -> Any:
     return request.user
 
 
-def _is_harmless(item: SavedFilter, seen: Seen) -> bool:
+def _is_harmless(item: SavedFilter, scope: Scope) -> bool:
     asked = QueryDict(item.query)
     types = set(asked.getlist("job_type"))
-    return set(asked) <= HARMLESS and (not types or seen.types.filter(pk__in=types).count() == len(types))
+    return set(asked) <= HARMLESS and (not types or scope.types.filter(pk__in=types).count() == len(types))
 
 
 def words_for(item: SavedFilter) -> str:

@@ -34,8 +34,8 @@ from django_jobs import pools
 from django_jobs.broker import queues
 from django_jobs.broker.queues import are_foreign_run
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import get_policy
 from django_jobs.engine.ports import ForeignEntry
+from django_jobs.engine.scope import scope_of
 from django_jobs.mounted_views import find_views
 from django_jobs.statuses import Priority
 
@@ -382,7 +382,7 @@ def install_pages() -> None:
 
 def is_system_admin(request: Any) -> bool:
     """Return whether the user of the request is a system admin by the access policy."""
-    return bool(get_policy().is_system_admin(getattr(request, "user", AnonymousUser())))
+    return scope_of(request).is_system_admin
 
 
 def _guard_views(module: ModuleType) -> None:

@@ -396,30 +396,14 @@ def get_policy() -> AccessPolicy:
     return policy
 
 
-def organizations_seen_by(user: Any) -> QuerySet[Any] | None:
-    """Return the organizations whose jobs the user may see, read where jobs are written; None means all of them.
-
-    A policy is never asked about a missing user: ``filter(members=None)`` would find whatever has no members.
-    """
-    policy = get_policy()
-    if not policy._is_live(user):  # noqa: SLF001
-        return database.rows(get_organization_model()).none()
-    if policy.is_system_admin(user):
-        return None
-    return policy.organizations_of(user).using(database.alias())
-
-
-def may_view(user: Any, job: Job) -> bool:
-    """Return whether the policy shows the user a job of an organization that ``organizations_seen_by`` returned.
-
-    The built-in rule adds nothing to that, so only a host's own rule is asked.
-    """
-    return not may_hide_jobs() or bool(get_policy().can_view(user, job))
-
-
 def may_hide_jobs() -> bool:
     """Return whether the host's policy may hide single jobs from people who see the organization."""
-    return type(get_policy()).can_view is not AccessPolicy.can_view
+    return hides_jobs(get_policy())
+
+
+def hides_jobs(policy: AccessPolicy) -> bool:
+    """Return whether this policy may hide single jobs."""
+    return type(policy).can_view is not AccessPolicy.can_view
 
 
 def is_active(organization: Any) -> bool:

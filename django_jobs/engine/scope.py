@@ -13,9 +13,9 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import (
     AccessPolicy,
     get_policy,
+    hides_jobs,
     holds,
     id_value,
-    may_hide_jobs,
     may_submit,
     unknown_organization,
 )
@@ -88,6 +88,10 @@ class Scope:
         if self.is_system_admin:
             return rows
         return rows.filter(**{f"{field}__in": self._few if len(self._few) <= FEW else self.tenants.values("pk")})
+
+    def includes(self, organization_pk: Any) -> bool:
+        """Return whether the user may see the jobs of the organization with this primary key."""
+        return self.is_system_admin or self.tenants.filter(pk=organization_pk).exists()
 
     def organization(self, named: Any) -> Any:
         """Return the primary key of the organization with this id, or of this instance.
@@ -206,12 +210,17 @@ class Scope:
         """Return those of the rows that are of these organizations, for one look-up by a key: in one statement."""
         return rows if self.is_system_admin else rows.filter(organization__in=self.tenants.values("pk"))
 
+    @cached_property
+    def hides_jobs(self) -> bool:
+        """Return whether the host's policy may hide single jobs of these organizations."""
+        return hides_jobs(self._policy)
+
     def shows(self, job: Job) -> bool:
         """Return whether the policy shows the user a job of these organizations.
 
         The built-in rule adds nothing to that, so only a host's own rule is asked.
         """
-        return self.user is None or not may_hide_jobs() or self._policy.can_view(self.user, job)
+        return self.user is None or not self.hides_jobs or self._policy.can_view(self.user, job)
 
     def may(self, question: str, job: Job) -> bool:
         """Return the policy's answer to a question about a job, such as ``can_cancel``; server code may do all."""

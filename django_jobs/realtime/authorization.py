@@ -9,12 +9,10 @@ from typing import Any, Final
 from django.db import Error
 
 from django_jobs.engine.access import (
-    AccessPolicy,
     complain,
-    get_policy,
+    is_active,
     may_hide_jobs,
     may_start,
-    organizations_seen_by,
 )
 from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
@@ -90,23 +88,24 @@ def authorize(user: Any, room: Room) -> Target:
 
 
 def _authorize(user: Any, room: Room) -> Target:
+    scope = Scope(user)
     if room.kind == ADMIN:
-        if not get_policy().is_system_admin(user):
+        if not scope.is_system_admin:
             raise Refused("forbidden", "Only system administrators may listen to this room.")
         return Target(room.name, None)
     try:
         if room.kind == JOB:
-            job = Scope(user).job(room.key)
+            job = scope.job(room.key)
             target = Target(room.name, job.organization_id, job_pk=job.pk)
         elif room.kind == BATCH:
-            batch = Scope(user).batch(room.key)
+            batch = scope.batch(room.key)
             target = Target(room.name, batch.organization_id, batch_pk=batch.pk)
         else:
-            target = Target(room.name, Scope(user).organization(room.key))
+            target = Target(room.name, scope.organization(room.key))
     except (JobNotFound, BatchNotFound) as error:
         raise Refused("not_found", "There is no such room.") from error
     # The user may see the organization. What is left to ask is whether it is active; system admins need not ask.
-    is_heard = organizations_seen_by(user) is None or _active([target.organization_pk], get_policy().is_active)
+    is_heard = scope.is_system_admin or _active([target.organization_pk], is_active)
     if not is_heard:
         raise Refused("forbidden", "The organization is not active.")
     return target
@@ -140,10 +139,11 @@ def recheck_all(questions: Sequence[tuple[Identity, list[Target]]]) -> list[Sock
 def still_authorized(user: Any, targets: Collection[Target]) -> set[Target]:
     """Return those of the targets that the user may go on listening to; none if the policy fails."""
     try:
+        scope = Scope(user)
         organizations = {target.organization_pk for target in targets} - {None}
-        heard = organizations_heard_by(user, organizations) if organizations else set()
+        heard = organizations_heard_in(scope, organizations) if organizations else set()
         hidden = hidden_jobs({target.job_pk for target in targets if target.job_pk is not None}, user)
-        everybody = None in {target.organization_pk for target in targets} and get_policy().is_system_admin(user)
+        everybody = None in {target.organization_pk for target in targets} and scope.is_system_admin
     except Error:
         raise
     except Exception as error:  # noqa: BLE001  (the host's policy)
@@ -157,15 +157,14 @@ def still_authorized(user: Any, targets: Collection[Target]) -> set[Target]:
     }
 
 
-def organizations_heard_by(user: Any, organization_pks: Collection[Any]) -> set[Any]:
+def organizations_heard_in(scope: Scope, organization_pks: Collection[Any]) -> set[Any]:
     """Return those of the organizations whose jobs the user may hear of now.
 
     System admins hear of suspended organizations, too.
     """
-    seen = organizations_seen_by(user)
-    if seen is None:
+    if scope.is_system_admin:
         return set(organization_pks)
-    return _active(seen.filter(pk__in=organization_pks).values_list("pk", flat=True), may_start)
+    return _active(scope.tenants.filter(pk__in=organization_pks).values_list("pk", flat=True), may_start)
 
 
 def _active(organization_pks: Iterable[Any], is_active: Callable[[Any], bool]) -> set[Any]:
@@ -203,13 +202,13 @@ def may_view(wanted: Mapping[UserAndJob, Any]) -> dict[UserAndJob, bool]:
     jobs: dict[int, Job] = {}
     for chunk in chunks({pk for _, pk in wanted}):
         jobs |= Job.primary.defer(*LARGE).in_bulk(chunk)
-    policy = get_policy()
-    return {(key, pk): pk in jobs and _shows(policy, user, jobs[pk]) for (key, pk), user in wanted.items()}
+    scopes = {id(user): Scope(user) for user in wanted.values()}
+    return {(key, pk): pk in jobs and _shows(scopes[id(user)], jobs[pk]) for (key, pk), user in wanted.items()}
 
 
-def _shows(policy: AccessPolicy, user: Any, job: Job) -> bool:
+def _shows(scope: Scope, job: Job) -> bool:
     try:
-        return bool(policy.can_view(user, job))
+        return scope.shows(job)
     except Error:
         raise
     except Exception as error:  # noqa: BLE001  (the host's policy)

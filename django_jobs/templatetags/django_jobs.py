@@ -18,7 +18,6 @@ from django.middleware.csrf import get_token
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils import timezone
 
-from django_jobs.engine.access import get_policy
 from django_jobs.engine.batches import get_batch_status
 from django_jobs.engine.control.acts import Action, is_offered
 from django_jobs.engine.insight.status import describe, get_job_status
@@ -207,10 +206,10 @@ def _rights(job: Job | JobStatus | str, status: JobStatus, user: Any) -> dict[st
     may_cancel, may_retry = is_offered(Action.CANCEL, status.status), status.status not in FINAL
     if not may_cancel and not may_retry:
         return {}
-    policy, row = get_policy(), job if isinstance(job, Job) else Scope().job(status.job_id)
+    scope, row = Scope(user), job if isinstance(job, Job) else Scope().job(status.job_id)
     return {
-        "can_cancel": may_cancel and policy.can_cancel(user, row),
-        "can_retry": may_retry and policy.can_retry(user, row),
+        "can_cancel": may_cancel and scope.may("can_cancel", row),
+        "can_retry": may_retry and scope.may("can_retry", row),
     }
 
 

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from django_jobs import list_jobs
-from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.scope import Scope
 from django_jobs.models import Batch, JobType, Organization
 from example_project.shop.forms import FORMS
 
@@ -23,9 +23,7 @@ IN_BATCHES = "customer_statement"
 
 def organizations_for(user: Any) -> QuerySet[Organization]:
     """Return the organizations whose jobs the access policy lets the user see."""
-    visible = organizations_seen_by(user)
-    everything: QuerySet[Organization] = Organization.objects.order_by("name")
-    return everything if visible is None else visible.order_by("name")
+    return Scope(user).tenants.order_by("name")
 
 
 @login_required

@@ -394,9 +394,9 @@ CONSOLE: Final[dict[str, tuple[Door, str]]] = {
         console(lambda s: f"/admin/django_jobs/failure/group/?{urlencode(failure(s))}"),
         "302 302 200! 200! 200!",
     ),
-    "delete the failures": (
-        console(in_console("failure/act/"), lambda s: {**failure(s), **agreed(s), "action": "delete_all"}),
-        "302 302 403 403 302+",
+    "retry the failures": (
+        console(in_console("failure/act/"), lambda s: {**failure(s), "action": "retry_all"}),
+        "302 302 403 302+ 302+",
     ),
     "operations": (console(in_console("operation/")), "302 200 200 200 200!"),
     "operation": (console(page_of("operation", "change", "operation")), "302 302 302 302 200!"),

@@ -175,6 +175,32 @@ def reachable(name: str, graph: dict[str, set[str]]) -> set[str]:
     return seen
 
 
+#: Where people and machines come in. What the scope of their user shows is all they see; they ask the policy nothing.
+DOORS: Final = ("admin", "api", "health", "management", "realtime", "tasks", "templatetags")
+#: What doors may take from the module of the policy: it tells nothing of what the user who asks may see.
+ABOUT_NO_SCOPE: Final = frozenset(
+    {"complain", "is_active", "key_in", "may_hide_jobs", "may_start", "may_submit", "report", "unknown_organization"}
+)
+
+
+def policy_asked(package: Path) -> list[str]:
+    """One line of text for each place where a door asks the access policy, or narrows rows by its answer."""
+    found = [path for door in DOORS for path in sorted((package / door).rglob("*.py"))]
+    asked = [(path, name) for path in found for name in policy_names(ast.parse(path.read_text()))]
+    return [f"{path.relative_to(package)}: {name}" for path, name in asked]
+
+
+def policy_names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(module="django_jobs.engine.access", names=names):
+                yield from (alias.name for alias in names if alias.name not in ABOUT_NO_SCOPE)
+            case ast.ImportFrom(names=names):
+                yield from (alias.name for alias in names if alias.name in ("access", "AccessPolicy"))
+            case ast.Attribute(attr="visible_to" | "organizations_of" as name):
+                yield name
+
+
 def imports_of(path: Path, package: Path) -> Iterator[Import]:
     """Every import of the file, wherever it stands, ``import_module`` and ``import_string`` of a literal included."""
     tree = ast.parse(path.read_text(), str(path))

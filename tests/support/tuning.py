@@ -73,7 +73,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "api_searched_jobs": ("django_jobs.api.jobs", "RECENT"),
     "bounded_organizations": (
         ("django_jobs.engine.insight.search", "MAX_ORGANIZATIONS"),
-        ("django_jobs.admin.pages", "MAX_ORGANIZATIONS"),
+        ("django_jobs.engine.scope", "FEW"),
     ),
     "capped_count_rows": (
         ("django_jobs.engine.store.counting", "MAX_COUNT"),

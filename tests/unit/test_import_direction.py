@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import django_jobs
-from tests.support.imports import circles, wrong_imports
+from tests.support.imports import circles, policy_asked, wrong_imports
 
 RIGHT = [
     ("models/job.py", "from django_jobs.statuses import Status"),
@@ -137,6 +137,26 @@ def test_imports_point_one_way() -> None:
 
 def test_no_modules_import_each_other() -> None:
     assert circles(Path(django_jobs.__file__).parent) == []
+
+
+def test_no_door_asks_the_access_policy() -> None:
+    assert policy_asked(Path(django_jobs.__file__).parent) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("from django_jobs.engine.access import get_policy, key_in", "get_policy"),
+        ("from django_jobs.engine import access", "access"),
+        ("def rows(user):\n    return Job.primary.visible_to(user)", "visible_to"),
+    ],
+)
+def test_a_door_that_asks_the_access_policy_is_found(tmp_path: Path, source: str, name: str) -> None:
+    package = package_in(tmp_path)
+    write(package, "admin/job.py", source)
+    write(package, "engine/scope.py", source)
+
+    assert policy_asked(package) == [f"admin/job.py: {name}"]
 
 
 def test_a_circle_is_found_though_one_import_is_late(tmp_path: Path) -> None:
