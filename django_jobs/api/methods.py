@@ -36,7 +36,6 @@ from django_jobs.engine.insight.status import MAX_RESULTS, for_list, get_job_sta
 from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.models import Job
-from django_jobs.models.job import JobQuerySet
 from django_jobs.statuses import Status
 from django_jobs.texts import say
 
@@ -125,10 +124,6 @@ class MethodView(JobsView):
         fields = arguments_of(request)
         refuse_unknown(fields, self.fields)
         return Response({"message": self.answer(fields, request.user)})
-
-    def get_queryset(self) -> JobQuerySet:
-        """Return the jobs that the user may know of."""
-        return scope_of(self.request).jobs()
 
     @staticmethod
     def job_id(fields: Mapping[str, Any]) -> Any:
@@ -261,7 +256,7 @@ class ListJobs(ReadingView):
         results = asks_for_results(fields)
         limit, offset = read_range(fields, MAX_RESULTS if results else MAX_LIMIT)
         query = as_query(fields)
-        filters = JobListFilter(query, self.get_queryset().order_by("-pk"), request=self.request)
+        filters = JobListFilter(query, scope_of(self.request).jobs().order_by("-pk"), request=self.request)
         with filters.bounded():
             rows = filters.matching()
             total, _ = capped_count(rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db.models import QuerySet
 from django.http import Http404
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -82,6 +81,7 @@ class OperationViewSet(RowsView[Operation]):
     System admins see all of them, others those that they started.
     """
 
+    queryset = Operation.objects.none()  # for the schema, which is made without the database
     lookup_field = "id"
     filter_backends = []
     pagination_class = JobsPagination
@@ -98,14 +98,9 @@ class OperationViewSet(RowsView[Operation]):
         with translation.override(None):  # the engine tells people what is wrong in their language, and clients never
             return super().dispatch(request, *args, **kwargs)
 
-    def get_queryset(self) -> QuerySet[Operation]:
-        if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
-            return Operation.objects.none()
-        return scope_of(self.request).operations()
-
     def get_object(self) -> Operation:
         key = key_in(self.kwargs["id"])
-        found = None if key is None else self.get_queryset().filter(pk=key).first()
+        found = None if key is None else scope_of(self.request).operations().filter(pk=key).first()
         if found is None:
             raise Http404
         return found
@@ -113,7 +108,7 @@ class OperationViewSet(RowsView[Operation]):
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The operations that you may see, newest first."""
         self.get_parameters()
-        page: Any = self.paginate_queryset(self.get_queryset()) or []
+        page: Any = self.paginate_queryset(scope_of(request).operations()) or []
         return self.get_paginated_response(_bodies(page, request.user))
 
     def create(self, request: Any, **kwargs: Any) -> Response:
