@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.bar import Links, OpenPages, with_page
@@ -32,7 +33,14 @@ class AlertAdmin(SeesJobs):
     @view("", "changelist")
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         context = self._read(request)
-        return self.page(request, "alerts/page.html", _("Alarms"), _("Alarms"), live_url=self.url_of("live"), **context)
+        return self.page(
+            request,
+            "alerts/page.html",
+            capfirst(_("alarms")),
+            capfirst(_("alarms")),
+            live_url=self.url_of("live"),
+            **context,
+        )
 
     @view("live/", "live")
     def _refresh(self, request: HttpRequest) -> TemplateResponse:

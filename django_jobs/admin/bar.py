@@ -19,6 +19,7 @@ from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, gettext_lazy, pgettext
 from django.utils.translation import gettext as _
@@ -291,16 +292,20 @@ class EntryDeclaration:
 
 #: The entries in their order. One whose page this site does not have is left out.
 PLACES: Final = (
-    EntryDeclaration(key="monitor", label=gettext_lazy("Monitor"), model="monitor"),
+    EntryDeclaration(key="monitor", label=capfirst(gettext_lazy("monitor")), model="monitor"),
     EntryDeclaration(
-        key="alarms", label=gettext_lazy("Alarms"), model="alert", counts=ALARMS, unit=gettext_lazy("open")
+        key="alarms", label=capfirst(gettext_lazy("alarms")), model="alert", counts=ALARMS, unit=gettext_lazy("open")
     ),
     EntryDeclaration(
-        key="failures", label=gettext_lazy("Failures"), model="failure", counts=FAILED_JOBS, unit=gettext_lazy("jobs")
+        key="failures",
+        label=capfirst(gettext_lazy("failures")),
+        model="failure",
+        counts=FAILED_JOBS,
+        unit=gettext_lazy("jobs"),
     ),
     EntryDeclaration(
         key="jobs",
-        label=gettext_lazy("Jobs"),
+        label=capfirst(gettext_lazy("jobs")),
         model="job",
         others=("executionlog",),
         counts=JOBS,
@@ -308,25 +313,29 @@ PLACES: Final = (
     ),
     EntryDeclaration(
         key="operations",
-        label=gettext_lazy("Operations"),
+        label=capfirst(gettext_lazy("operations")),
         model="operation",
         counts=OPERATIONS,
         unit=gettext_lazy("under way"),
     ),
     EntryDeclaration(
         key="batches",
-        label=gettext_lazy("Batches"),
+        label=capfirst(gettext_lazy("batches")),
         model="batch",
         counts=BATCHES,
         unit=gettext_lazy("open or running"),
     ),
-    EntryDeclaration(key="schedules", label=gettext_lazy("Schedules"), model="schedule"),
+    EntryDeclaration(key="schedules", label=capfirst(gettext_lazy("schedules")), model="schedule"),
     EntryDeclaration(key="types", label=gettext_lazy("Types"), model="jobtype"),
     EntryDeclaration(
-        key="organizations", label=gettext_lazy("Organizations"), model="organization", others=("membership",)
+        key="organizations", label=capfirst(gettext_lazy("organizations")), model="organization", others=("membership",)
     ),
     EntryDeclaration(
-        key="workers", label=gettext_lazy("Workers"), model="worker", counts=WORKERS, unit=gettext_lazy("alive")
+        key="workers",
+        label=capfirst(gettext_lazy("workers")),
+        model="worker",
+        counts=WORKERS,
+        unit=gettext_lazy("alive"),
     ),
 )
 

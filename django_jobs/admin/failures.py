@@ -14,6 +14,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -220,8 +221,8 @@ class FailureAdmin(FailureActions):
         return self.page(
             request,
             "failures/list.html",
-            _("Failures"),
-            _("Failures"),
+            capfirst(_("failures")),
+            capfirst(_("failures")),
             rows=rows,
             news=news_of_list(found, rows),
             page=page,
@@ -284,7 +285,7 @@ class FailureAdmin(FailureActions):
             "failures/group.html",
             _("Failures of %(type)s") % {"type": group.job_type},
             group.job_type,
-            parent=_("Failures"),
+            parent=capfirst(_("failures")),
             row=row,
             news=news_of_group(row),
             is_cut=found.is_cut,

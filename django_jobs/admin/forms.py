@@ -16,6 +16,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 from rest_framework import fields, relations, serializers
@@ -288,7 +289,9 @@ class ParametersForm(forms.Form):
         if self.hidden and MASK in text:
             told_of = MASKED % {"mask": MASK}
         box = forms.Textarea(attrs={**JSON_BOX, "rows": 16 if self.stored else 4})
-        return JSONValueField(required=False, initial=text, label=_("Parameters"), help_text=told_of, widget=box)
+        return JSONValueField(
+            required=False, initial=text, label=capfirst(_("parameters")), help_text=told_of, widget=box
+        )
 
     def _fill(self, field: forms.Field, name: str, shown: dict[str, Any]) -> None:
         """Let the field of a stored parameter begin with its value, or with nothing where that is hidden."""
@@ -399,8 +402,8 @@ class ParametersForm(forms.Form):
 class SubmissionForm(ParametersForm):
     """A submission of one job type."""
 
-    organization = forms.CharField(max_length=140, label=gettext_lazy("Organization"))
-    priority = forms.ChoiceField(required=False, label=gettext_lazy("Priority"))
+    organization = forms.CharField(max_length=140, label=capfirst(gettext_lazy("organization")))
+    priority = forms.ChoiceField(required=False, label=capfirst(gettext_lazy("priority")))
 
     def __init__(self, request: HttpRequest, kind: JobType, data: Any = None) -> None:
         super().__init__(request, kind, data)
@@ -410,7 +413,7 @@ class SubmissionForm(ParametersForm):
 class RerunForm(ParametersForm):
     """A copy of a job's parameters to be edited. Type and organization are the job's own."""
 
-    priority = forms.ChoiceField(choices=Priority.choices, label=gettext_lazy("Priority"))
+    priority = forms.ChoiceField(choices=Priority.choices, label=capfirst(gettext_lazy("priority")))
 
     def __init__(self, request: HttpRequest, job: Job, data: Any = None, *, as_json: bool = False) -> None:
         stored, initial = job.input_parameters, {"priority": job.priority}
@@ -489,7 +492,7 @@ class RunAgain(OwnPages):
             text = _("%(made)s was submitted, a copy of %(job)s.") % names
             self.message_user(request, text, extra_tags="submitted")
             return self.go_to(made.pk)
-        facts = [(_("Type"), job.job_type_id), (_("Organization"), shown_id(job))]
+        facts = [(capfirst(_("type")), job.job_type_id), (capfirst(_("organization")), shown_id(job))]
         title = _("Run %(job)s again") % {"job": job.name}
         json_url = f"?{AS_JSON}=1" if form.serializer_fields else ""
         return self.form_page(request, form, title, facts, back_url=self.url_of("change", job.pk), json_url=json_url)

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.text import format_lazy
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -161,14 +161,6 @@ else:
     BaseForm = forms.ModelForm
 
 MAX_DELAYS: Final = 12
-#: What is said of a field whose seconds people see and type as a duration.
-DURATION_HELPS: Final = {
-    "default_timeout": gettext_lazy("The time that one attempt may take."),
-    "retry_delay": gettext_lazy("The time before the first retry; doubled for each further one."),
-    "deduplication_window": gettext_lazy("The time in which the same work is refused; 0 switches it off."),
-    "max_starts_window": gettext_lazy("The time of the window."),
-    "breaker_pause": gettext_lazy("The time between two tries while they are held."),
-}
 #: What keeps jobs from being submitted, from starting and from being kept: titles, what that means, and the fields.
 LIMITS: Final[tuple[tuple[Any, Any], ...]] = (
     (
@@ -208,7 +200,7 @@ LIMITS: Final[tuple[tuple[Any, Any], ...]] = (
         },
     ),
     (
-        gettext_lazy("Pool"),
+        capfirst(gettext_lazy("pool")),
         {
             "description": gettext_lazy(
                 "Workers serve the pool that they were started for, by jobs_worker --pool. "
@@ -245,8 +237,7 @@ class JobTypeForm(BaseAdmin):
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         if _is_duration(db_field):
             field = db_field.formfield(form_class=DurationField, **kwargs)
-            own = DURATION_HELPS.get(db_field.name, db_field.help_text)
-            field.help_text = format_lazy("{} {}", own, HELP)  # type: ignore[union-attr]
+            field.help_text = format_lazy("{} {}", db_field.help_text, HELP)  # type: ignore[union-attr]
             return field
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "handler_method" and field is not None:
@@ -343,9 +334,9 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
         (None, {"fields": ("type_name", "display_name", "description", "handler_method")}),
         (gettext_lazy("What its jobs get"), {"fields": ("default_priority", "default_timeout")}),
         (gettext_lazy("Who may submit it"), {"fields": ("submit_by", "requires_permission")}),
-        (gettext_lazy("Retries"), {"fields": (*RETRY_FIELDS, "schedule")}),
+        (capfirst(gettext_lazy("retries")), {"fields": (*RETRY_FIELDS, "schedule")}),
         *LIMITS,
-        (gettext_lazy("State"), {"fields": ("is_enabled", "is_paused")}),
+        (capfirst(gettext_lazy("state")), {"fields": ("is_enabled", "is_paused")}),
     )
     change_form_template = "admin/django_jobs/jobtype/change_form.html"
     switches, switches_want = SWITCHES, "change"
@@ -405,7 +396,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
         delays = retry_schedule(kind)
         steps = format_html_join("", "<li><bdi>{}</bdi></li>", ((delay,) for delay in delays))
         left = kind.max_retries - len(delays)
-        more = ngettext("And %(count)d more.", "And %(count)d more.", left) % {"count": left} if left else ""
+        more = _("and %(count)s more") % {"count": left} if left else ""
         last = _(
             "The last one is %(duration)s after the first failure, the runs not counted; then it is a Dead Letter. "
             "As saved; each delay varies a little."
@@ -456,7 +447,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
         if job is None:
             title = _("Submit a job: %(type)s") % {"type": kind.pk}
             back = self.url_of("change", kind.pk)
-            return self.form_page(request, form, title, [(_("Type"), type_title(kind))], back_url=back)
+            return self.form_page(request, form, title, [(capfirst(_("type")), type_title(kind))], back_url=back)
         self.remember(request, [job], "Submitted in the admin.", ADDITION)
         self.message_user(request, _("%(job)s was submitted.") % {"job": job.name}, extra_tags="submitted")
         return HttpResponseRedirect(reverse(f"{self.admin_site.name}:django_jobs_job_change", args=(job.pk,)))

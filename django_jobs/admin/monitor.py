@@ -8,8 +8,9 @@ from typing import Any, Final
 from django.contrib import admin
 from django.http import HttpRequest, JsonResponse
 from django.template.response import TemplateResponse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, pgettext
+from django.utils.translation import pgettext
 
 from django_jobs.admin import bar, batches, operations, reasons
 from django_jobs.admin.alarms import panel_of
@@ -34,6 +35,7 @@ from django_jobs.admin.writing import CappedCount, brief_duration, format_number
 from django_jobs.engine.alerts.reading import read_alerts
 from django_jobs.engine.alerts.rules import TYPE_FAILING
 from django_jobs.engine.insight.inspection import open_breakers
+from django_jobs.engine.insight.reasons import LABELS, REASONS
 from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store import database
 from django_jobs.models import Monitor
@@ -66,7 +68,7 @@ class MonitorAdmin(SeesJobs):
             "live_url": f"{self.url_of('live')}?range={chosen.key}",
             "socket_url": self._socket_url(request),
         }
-        return self.page(request, "monitor/page.html", _("Monitor"), _("Monitor"), **context)
+        return self.page(request, "monitor/page.html", capfirst(_("monitor")), capfirst(_("monitor")), **context)
 
     @view("live/", "live")
     def _refresh(self, request: HttpRequest) -> TemplateResponse:
@@ -145,6 +147,7 @@ class MonitorAdmin(SeesJobs):
             "workers_url": links.list("worker"),
             "scheduler": (health.leader.holder or _("nobody"), last_tick(health.leader)),
             "scheduler_is_alive": health.leader.is_alive,
+            "no_worker": REASONS["no_worker"].long,
             "tickets": health.tickets,
         }
 
@@ -169,7 +172,7 @@ class Tile:
     code: str
     name: str
     value: Any
-    note: str
+    note: str = ""
     url: str = ""
     note_code: str = ""
 
@@ -184,7 +187,7 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
     return [
         Tile(
             code="running",
-            name=pgettext("jobs", "Running"),
+            name=_("Running"),
             value=format_number(now.running),
             note=running[1],
             note_code=running[0],
@@ -192,7 +195,7 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
         ),
         Tile(
             code="waiting",
-            name=pgettext("jobs", "Waiting"),
+            name=_("Waiting"),
             value=now.waiting,
             note=waiting[1],
             note_code=waiting[0],
@@ -201,26 +204,24 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
             code="retrying",
             name=pgettext("jobs", "Retrying"),
             value=now.retrying,
-            note=_("after a failure"),
             url=links.jobs(status=sorted(AWAITING_RETRY)),
         ),
         Tile(code="blocked", name=pgettext("jobs", "Blocked"), value=now.blocked, note=_("by other jobs")),
         Tile(
             code="dead_letters",
-            name=_("Dead letters"),
+            name=capfirst(_("dead letters")),
             value=now.dead,
-            note=_("grouped by error"),
             url=links.failures(status=Status.DEAD_LETTER),
         ),
-        Tile(code="completed", name=pgettext("jobs", "Completed"), value=format_number(completed), note=rate),
+        Tile(code="completed", name=_("Completed"), value=format_number(completed), note=rate),
         Tile(
             code="failure_rate",
             name=_("Failure rate"),
             value=format_percent(traffic.failure_rate),
-            note=_("of attempts: %(range)s") % {"range": traffic.range.label},
+            note=str(traffic.range.label),
             url=links.failures() if traffic.failures else "",
         ),
-        Tile(code="workers", name=_("Workers"), value=workers, note=pgettext("workers", "alive")),
+        Tile(code="workers", name=capfirst(_("workers")), value=workers, note=_("alive")),
     ]
 
 
@@ -231,30 +232,17 @@ def _running_note(now: Now, health: Health) -> tuple[str, str]:
     """
     elsewhere = health.running_elsewhere(now.running_by)
     if elsewhere:
-        text = ngettext(
-            "%(count)s of them with workers that are silent or unknown",
-            "%(count)s of them with workers that are silent or unknown",
-            elsewhere,
-        )
+        text = _("%(count)s of them with workers that are silent or unknown")
         return "elsewhere", text % {"count": format_number(elsewhere)}
-    code = "slots"
-    text = ngettext("of %(count)s worker slot", "of %(count)s worker slots", health.slots)
-    if now.running > health.slots:
-        code = "more_than_slots"
-        text = ngettext(
-            "with %(count)s worker slot: some are next in line",
-            "with %(count)s worker slots: some are next in line",
-            health.slots,
-        )
-    return code, text % {"count": format_number(health.slots)}
+    code = "more_than_slots" if now.running > health.slots else "slots"
+    return code, f"{LABELS['slots']}: {format_number(health.slots)}"
 
 
 def _waiting_note(now: Now) -> tuple[str, str]:
     if not now.waiting.count:
-        return "none", pgettext("no jobs", "none")
+        return "none", ""
     if now.oldest_seconds is None:
         return "not_due", _("none of them due yet")
-    code, text = "oldest", _("the oldest for %(duration)s")
-    if now.waiting.is_cut:
-        code, text = "oldest_at_least", _("the oldest for %(duration)s or more")
-    return code, text % {"duration": brief_duration(now.oldest_seconds)}
+    at_least = now.waiting.is_cut
+    age = f"{brief_duration(now.oldest_seconds)}{'+' if at_least else ''}"
+    return "oldest_at_least" if at_least else "oldest", _("the oldest for %(duration)s") % {"duration": age}

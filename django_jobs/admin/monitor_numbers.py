@@ -25,6 +25,7 @@ from django_jobs.admin.writing import CappedCount, brief_duration, format_number
 from django_jobs.engine.access import may_start
 from django_jobs.engine.insight.inspection import Leader, blocked, jobs
 from django_jobs.engine.insight.metrics import read_backlog, read_last_minutes
+from django_jobs.engine.insight.reasons import of_all
 from django_jobs.engine.insight.rollups import activities
 from django_jobs.engine.organizations import id_of
 from django_jobs.engine.ports import get_broker
@@ -336,8 +337,7 @@ def _failures_in_words(failed: int, ended: int) -> str:
     """Return how many attempts failed, of how many; 0 if none did."""
     if not failed:
         return format_number(0)
-    text = ngettext("%(failed)s of %(ended)s failed", "%(failed)s of %(ended)s failed", failed)
-    return text % {"failed": format_number(failed), "ended": format_number(ended)}
+    return f"{_('failed')}: {of_all(failed, ended)}"
 
 
 def _state(kind: JobType | None, failed: int, ended: int, held: str | None, *, is_failing: bool) -> SafeString:
@@ -516,7 +516,7 @@ def _read_counts(
             title=_("What came and what ended, %(steps)s") % {"steps": by},
             labels=labels,
             zone=chosen.zone,
-            empty=_("Nothing came or ended in this time."),
+            empty=_("Nothing in this time."),
             columns=[series("completed", _("completed"), "good"), series("canceled", _("canceled"), "neutral")],
             lines=[series("submitted", _("submitted"), "info")],
         ),
@@ -525,7 +525,7 @@ def _read_counts(
             title=_("Failures, %(steps)s") % {"steps": by},
             labels=labels,
             zone=chosen.zone,
-            empty=_("Nothing failed in this time."),
+            empty=_("Nothing in this time."),
             columns=[series("failed", _("failed attempts"), "warn")],
             lines=[series("died", _("dead letters"), "bad", is_dashed=True)],
         ),
@@ -542,7 +542,7 @@ def _chart_of_times(chosen: Range, found: Traffic) -> Chart:
         title=_("How long all but the slowest 5 %% took, %(steps)s") % {"steps": chosen.steps},
         labels=[chosen.label_of(moment) for moment in found.moments],
         zone=chosen.zone,
-        empty=_("Nothing ran in this time."),
+        empty=_("Nothing in this time."),
         lines=[
             Series(name=_("waited"), color="info", values=waited),
             Series(name=_("ran"), color="active", values=ran, is_dashed=True),

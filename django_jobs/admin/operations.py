@@ -16,24 +16,32 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
-from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from django_jobs.admin import bar
 from django_jobs.admin.bar import Links, OpenPages
 from django_jobs.admin.jobs import filter_of
 from django_jobs.admin.pages import DeclaredList, News, Notice, OwnPages, SeesJobs, Switch, keys_of, sentence, view
-from django_jobs.admin.writing import brief_duration, colored, format_exact, format_number, line, linked, moment
+from django_jobs.admin.writing import (
+    brief_duration,
+    colored,
+    format_exact,
+    format_number,
+    line,
+    linked,
+    moment,
+    status_word,
+)
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import JOB_ACTS, Action
 from django_jobs.engine.control.operations import (
     MAX_PER_MINUTE,
     OperationRequest,
-    Speed,
     ids_seen_by,
     notes_seen_by,
     read_speeds,
@@ -42,6 +50,7 @@ from django_jobs.engine.control.operations import (
 )
 from django_jobs.engine.insight.filter import ORGANIZATION, SHOWN, TERMS, JobFilter, without_secrets
 from django_jobs.engine.insight.inspection import leader
+from django_jobs.engine.insight.reasons import REASONS, counted
 from django_jobs.engine.job_types.masking import hidden_from, sensitive_names
 from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.scope import scope_of
@@ -50,7 +59,7 @@ from django_jobs.exceptions import InvalidFilter, InvalidOperation
 from django_jobs.exceptions import PermissionDenied as MayNot
 from django_jobs.models import JobType, Operation, Schedule
 from django_jobs.statuses import TERMINAL, Priority, Status
-from django_jobs.texts import code_of, comma, isolated, listed, told
+from django_jobs.texts import code_of, comma, in_clauses, isolated, listed, told
 
 # Operations on many jobs: how far each has come, what became of its jobs, and its buttons.
 
@@ -196,7 +205,7 @@ class OperationAdmin(SeesJobs):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         operation = context["original"]
         if operation is not None:
-            title = _("Operation %(number)s") % {"number": operation.pk}
+            title = capfirst(_("operation %(number)s")) % {"number": operation.pk}
             note = notes_seen_by(request.user, [operation])[operation.pk]
             context |= {"title": title, "subtitle": None, **describe(operation, note)}
             context["switches"] = self.offered(request, operation)
@@ -205,6 +214,7 @@ class OperationAdmin(SeesJobs):
             context["rate_form"] = RateForm(initial={"rate": operation.per_minute})
             context["is_waiting"] = operation.is_open and not leader(database.now()).is_alive
             context["news"] = news_of(operation, note, is_waiting=context["is_waiting"])
+            context["no_scheduler"] = REASONS["no_scheduler"].long
         return super().render_change_form(request, context, *args, **kwargs)
 
     @view("<path:object_id>/rate/", "rate", post_only=True)
@@ -233,7 +243,7 @@ def describe(operation: Operation, note: str) -> dict[str, Any]:
         "reason": reason_words(operation, note),
         "progress": progress,
         "seen_text": format_number(progress.seen),
-        "total_text": format_number(progress.total),
+        "total_text": counted(progress.total, has_more=operation.has_more),
         "outcome": outcome_words(operation),
         "refused": refusal_words(operation),
     }
@@ -298,7 +308,7 @@ class JobsUnderWay(OwnPages):
 def priority_field() -> forms.TypedChoiceField:
     """Return the field in which somebody chooses the priority that jobs get."""
     return forms.TypedChoiceField(
-        label=gettext_lazy("Priority"),
+        label=capfirst(gettext_lazy("priority")),
         coerce=int,
         choices=[(priority.value, priority.label) for priority in reversed(Priority)],
         initial=int(Priority.HIGH),
@@ -477,7 +487,7 @@ def _values(name: str, value: Any, pages: OpenPages) -> SafeString:
     shown, more = format_html_join(comma(), "{}", items), len(texts) - len(items)
     if more <= 0:
         return shown
-    return format_html("{} {}", shown, ngettext("and %(more)s more", "and %(more)s more", more) % {"more": more})
+    return format_html("{} {}", shown, _("and %(count)s more") % {"count": more})
 
 
 def _types(names: list[str], pages: OpenPages) -> Addresses:
@@ -601,11 +611,8 @@ def state_badge(operation: Operation) -> SafeString:
 
 def amount_words(operation: Operation) -> str:
     """Return how many jobs were changed, of how many."""
-    total = number_format(operation.total, force_grouping=True)
-    if operation.has_more:
-        total = _("more than %(count)s") % {"count": total}
-    changed = number_format(operation.changed, force_grouping=True)
-    return _("%(count)s of %(most)s") % {"count": changed, "most": total}
+    total = counted(operation.total, has_more=operation.has_more)
+    return _("%(count)s of %(most)s") % {"count": counted(operation.changed), "most": total}
 
 
 def rate_words(operation: Operation) -> str:
@@ -613,8 +620,7 @@ def rate_words(operation: Operation) -> str:
     rate = operation.per_minute
     if rate is None:
         return _("as fast as it goes")
-    text = ngettext("%(count)s job a minute", "%(count)s jobs a minute", rate)
-    return text % {"count": number_format(rate, force_grouping=True)}
+    return _("%(count)s a minute") % {"count": counted(rate)}
 
 
 def reason_words(operation: Operation, note: str) -> str:
@@ -637,15 +643,9 @@ def refusal_words(operation: Operation) -> list[tuple[int, str]]:
 
 
 def outcome_words(operation: Operation) -> str:
-    """Return what became of the jobs, such as "2,956 jobs retried: 2,801 completed, 155 died again"."""
-    values = {"act": operation.get_action_display(), "jobs": number_format(operation.changed, force_grouping=True)}
-    done = _("%(act)s: %(jobs)s") % values
-    parts = _parts(operation)
-    if not parts:
-        return done
-    counted = sum(operation.outcome.values())
-    text = _("%(done)s: %(parts)s") if counted >= operation.changed else _("%(done)s: at least %(parts)s")
-    return text % {"done": done, "parts": listed(parts)}
+    """Return what became of the jobs, such as "Retry: 2,956; Completed: 2,801; Dead Letter: 155"."""
+    done = _("%(act)s: %(jobs)s") % {"act": operation.get_action_display(), "jobs": counted(operation.changed)}
+    return in_clauses([done, *_parts(operation)])
 
 
 def news_of(operation: Operation, note: str, *, is_waiting: bool) -> News:
@@ -654,13 +654,10 @@ def news_of(operation: Operation, note: str, *, is_waiting: bool) -> News:
     ``is_waiting``: the scheduler, which works it off, is silent.
     """
     died = operation.outcome.get(Status.DEAD_LETTER, 0) if JOB_ACTS[operation.action].runs else 0
-    values = {"number": operation.pk, "state": operation.get_state_display(), "amount": amount_words(operation)}
-    # Translators: such as "Operation 12: Paused, 2,956 of 57,000 retried".
-    told = _("Operation %(number)s: %(state)s, %(amount)s") % values
-    if died:
-        count = number_format(died, force_grouping=True)
-        told = f"{told}, {ngettext('%(count)s failed', '%(count)s failed', died) % {'count': count}}"
-    silence = _("The scheduler is silent: nothing happens until it runs again.") if is_waiting else ""
+    facts = [str(operation.get_state_display()), amount_words(operation)]
+    facts += [f"{_('failed')}: {counted(died)}"] if died else []
+    told = f"{capfirst(_('operation %(number)s') % {'number': operation.pk})}: {listed(facts)}"
+    silence = str(REASONS["no_scheduler"].long) if is_waiting else ""
     return News(
         text=sentence(told, reason_words(operation, note), silence),
         state=f"{operation.state} {operation.reason} {is_waiting}",
@@ -671,17 +668,11 @@ def _parts(operation: Operation) -> list[str]:
     if not JOB_ACTS[operation.action].runs and not operation.asked:
         return []
     outcome = operation.outcome
-    open_count = sum(count for status, count in outcome.items() if status not in TERMINAL)
-    completed, died = outcome.get(Status.COMPLETED, 0), outcome.get(Status.DEAD_LETTER, 0)
-    canceled = outcome.get(Status.CANCELED, 0)
-    again = ngettext("%(count)s died again", "%(count)s died again", died)
-    found = [
-        (completed, ngettext("%(count)s completed", "%(count)s completed", completed)),
-        (died, again if operation.action == Action.RETRY else ngettext("%(count)s died", "%(count)s died", died)),
-        (canceled, ngettext("%(count)s canceled", "%(count)s canceled", canceled)),
-        (open_count, ngettext("%(count)s has not ended yet", "%(count)s have not ended yet", open_count)),
-    ]
-    return [text % {"count": number_format(count, force_grouping=True)} for count, text in found if count]
+    # Of many jobs not all are looked at.
+    has_more = sum(outcome.values()) < operation.changed
+    found = [(status_word(status), outcome.get(status, 0)) for status in Status if status in TERMINAL]
+    found += [(_("under way"), sum(count for status, count in outcome.items() if status not in TERMINAL))]
+    return [f"{word}: {counted(count, has_more=has_more)}" for word, count in found if count]
 
 
 # Operations that are under way, as other pages tell of them: in a list of links, or as notices of the monitor.
@@ -740,8 +731,7 @@ def monitor_notices(user: Any, links: Links) -> list[Notice]:
     told = [_notice(item, links) for item in found[:MAX_NOTICES]]
     more = len(found[MAX_NOTICES:])
     if more:
-        text = ngettext("%(count)s more operation is under way.", "%(count)s more operations are under way.", more)
-        text %= {"count": format_number(more)}
+        text = _("and %(count)s more") % {"count": format_number(more)}
         told.append(
             Notice(level="info", code="more_operations", text=text, links=((_("Show"), links.list("operation")),))
         )
@@ -749,10 +739,10 @@ def monitor_notices(user: Any, links: Links) -> list[Notice]:
 
 
 def _notice(item: Operation, links: Links) -> Notice:
-    facts = {"operation": title_of(item)[:TITLE], "amount": amount_words(item), "user": item.user_name}
-    code, text = "under_way", _("Under way: %(operation)s. %(amount)s, by %(user)s.") % facts
-    if item.state == Operation.State.PAUSED:
-        code, text = "paused", _("Paused: %(operation)s. %(amount)s, by %(user)s.") % facts
+    code = "paused" if item.state == Operation.State.PAUSED else "under_way"
+    text = sentence(
+        f"{item.get_state_display()}: {title_of(item)[:TITLE]}", listed([amount_words(item), item.user_name])
+    )
     return Notice(level="info", code=code, text=text, links=((_("Show"), links.change("operation", item.pk)),))
 
 
@@ -769,20 +759,8 @@ def time_told(action: str, count: int, *, is_capped: bool, rate: int | None) -> 
     ``is_capped`` says that there may be more jobs. The code says by what it goes; the words follow it.
     """
     speed = read_speeds()[action]
-    time = {"time": brief_duration(max(1.0, speed.seconds_for(count, rate)))}
+    suffix, plus = ("_at_least", "+") if is_capped else ("", "")
+    time = {"time": f"{brief_duration(max(1.0, speed.seconds_for(count, rate)))}{plus}"}
     if rate is not None and rate / 60 < speed.per_second:
-        code, told = "rate", _("At this rate that takes about %(time)s.")
-        if is_capped:
-            code, told = "rate_at_least", _("At this rate that takes %(time)s or more.")
-        return code, told % time
-    code, told = "full_speed", _("That takes about %(time)s where nothing slows it down.")
-    if is_capped:
-        code, told = "full_speed_at_least", _("That takes %(time)s or more where nothing slows it down.")
-    return code, f"{told % time} {_source(speed)}"
-
-
-def _source(speed: Speed) -> str:
-    facts: dict[str, Any] = {"speed": format_number(speed.per_second, 0 if speed.per_second >= WHOLE else 1)}
-    if speed.is_measured:
-        return _("The last ones did %(speed)s jobs a second.") % facts
-    return _("None was measured here yet; %(speed)s jobs a second are usual.") % facts
+        return f"rate{suffix}", _("At this rate that takes about %(time)s.") % time
+    return f"full_speed{suffix}", _("That takes about %(time)s where nothing slows it down.") % time

@@ -11,9 +11,8 @@ from django import forms
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone as clock
-from django.utils.text import format_lazy
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.forms import ParametersForm, priorities_of
 from django_jobs.admin.pages import DatalistInput, is_system_admin
@@ -29,62 +28,68 @@ RULE: Final = ("cron", "every", "timezone", "starts_at", "ends_at")
 OPTIONS: Final = ("priority", "jitter", "catch_up", "overlap")
 
 
-def moment_field(label: Any, help_text: Any) -> forms.DateTimeField:
+def _label(name: str) -> Any:
+    return capfirst(Schedule._meta.get_field(name).verbose_name)  # type: ignore[union-attr]
+
+
+def _help(name: str) -> Any:
+    return Schedule._meta.get_field(name).help_text  # type: ignore[union-attr]
+
+
+def moment_field(name: str) -> forms.DateTimeField:
     """Return a field for a moment in the site's time zone."""
     widget = forms.DateTimeInput(format="%Y-%m-%dT%H:%M:%S", attrs={"type": "datetime-local", "step": "1"})
-    return forms.DateTimeField(label=label, required=False, widget=widget, help_text=help_text)
+    return forms.DateTimeField(label=_label(name), required=False, widget=widget, help_text=_help(name))
 
 
 class ScheduleForm(ParametersForm):
     """A schedule of one job type: a new one, or the one that is given."""
 
     name = forms.CharField(
-        label=gettext_lazy("Name"),
+        label=_label("name"),
         max_length=200,
         strip=False,
         widget=forms.TextInput(attrs={"class": "vTextField"}),
     )
     organization = forms.CharField(
-        label=gettext_lazy("Organization"),
+        label=_label("organization"),
         max_length=140,
         required=False,
-        help_text=gettext_lazy("Its id. Left empty: one job for each active organization."),
+        help_text=_help("organization"),
     )
     cron = forms.CharField(
-        label=gettext_lazy("Cron"),
+        label=_label("cron"),
         required=False,
         strip=False,
         widget=forms.TextInput(attrs={"class": "vTextField djobs-cron", "spellcheck": "false", "autocomplete": "off"}),
-        help_text=gettext_lazy("Minute, hour, day of the month, month, day of the week, such as 0 2 * * MON-FRI."),
+        help_text=_help("cron"),
     )
     every = DurationField(
-        label=gettext_lazy("Every"),
+        label=_label("every"),
         required=False,
-        help_text=format_lazy("{} {}", gettext_lazy("The interval, in the place of cron."), HELP),
+        help_text=format_lazy("{} {}", _help("every"), HELP),
     )
-    timezone = forms.CharField(
-        label=gettext_lazy("Time zone"), required=False, help_text=gettext_lazy("The clock that cron goes by.")
-    )
-    starts_at = moment_field(gettext_lazy("Starts at"), gettext_lazy("No firing before it."))
-    ends_at = moment_field(gettext_lazy("Ends at"), gettext_lazy("No firing after it."))
-    priority = forms.ChoiceField(label=gettext_lazy("Priority"), required=False)
+    timezone = forms.CharField(label=_label("timezone"), required=False, help_text=_help("timezone"))
+    starts_at = moment_field("starts_at")
+    ends_at = moment_field("ends_at")
+    priority = forms.ChoiceField(label=_label("priority"), required=False)
     jitter = DurationField(
-        label=gettext_lazy("Jitter"),
+        label=_label("jitter"),
         required=False,
-        help_text=format_lazy("{} {}", gettext_lazy("The time over which the jobs of one firing are spread."), HELP),
+        help_text=format_lazy("{} {}", _help("jitter"), HELP),
         initial=0,
     )
     catch_up = forms.ChoiceField(
-        label=gettext_lazy("Catch up"),
+        label=_label("catch_up"),
         choices=CatchUp.choices,
         initial=CatchUp.ONCE,
-        help_text=gettext_lazy("What happens to firings that nobody was there for."),
+        help_text=_help("catch_up"),
     )
     overlap = forms.ChoiceField(
-        label=gettext_lazy("Overlap"),
+        label=_label("overlap"),
         choices=Overlap.choices,
         initial=Overlap.SKIP,
-        help_text=gettext_lazy("What a firing does while the last job is unfinished."),
+        help_text=_help("overlap"),
     )
 
     def __init__(self, request: HttpRequest, kind: JobType, schedule: Schedule | None = None, data: Any = None) -> None:
@@ -107,7 +112,7 @@ class ScheduleForm(ParametersForm):
     def _offer_organizations(self) -> None:
         if not is_system_admin(self.request):
             field = self.fields["organization"]
-            field.required, field.help_text = True, _("Its id.")
+            field.required, field.help_text = True, ""
         super()._offer_organizations()
 
     def clean(self) -> dict[str, Any]:

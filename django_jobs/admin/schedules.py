@@ -21,6 +21,7 @@ from django.utils.dates import MONTHS, WEEKDAYS
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext_lazy, ngettext, ngettext_lazy, pgettext, pgettext_lazy
 from django.utils.translation import gettext as _
 
@@ -105,7 +106,7 @@ def notes_on(schedule: Schedule, links: Links) -> Iterator[Notice]:
         yield _remedy("paused", _("It is paused: it fires only by hand, until it is resumed."))
         return
     if not leader(database.now()).is_alive:
-        yield notice("no_scheduler", links=((_("Monitor"), links.list("monitor")),))
+        yield notice("no_scheduler", links=((capfirst(_("monitor")), links.list("monitor")),))
     kind = JobType.primary.filter(pk=schedule.job_type_id).only("is_paused").first()
     if kind is not None and kind.is_paused:
         address = links.change("jobtype", kind.pk)
@@ -463,7 +464,7 @@ def until(value: dt.datetime) -> str:
 STATES: Final = {
     "on": (pgettext_lazy("schedule", "On"), Q(is_enabled=True, fault="", next_run_at__isnull=False)),
     "paused": (pgettext_lazy("schedule", "Paused"), Q(is_enabled=False)),
-    "faulty": (gettext_lazy("Cannot fire"), Q(is_enabled=True) & ~Q(fault="")),
+    "faulty": (capfirst(gettext_lazy("cannot fire")), Q(is_enabled=True) & ~Q(fault="")),
     "over": (gettext_lazy("Over: it fires no more"), Q(is_enabled=True, fault="", next_run_at__isnull=True)),
 }
 EACH: Final = "each"
@@ -513,7 +514,7 @@ FILTERS: Final = (
 
 TEMPLATE: Final = "schedule/change_form.html"
 #: The heading under which the rule is typed and previewed.
-WHEN: Final = gettext_lazy("When")
+WHEN: Final = capfirst(gettext_lazy("when"))
 #: What the history of a schedule says, in JSON, of a change of its organization.
 MOVED: Final = '"Organization"'
 #: What stands on the buttons that pause a schedule and let it go on.
@@ -594,7 +595,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
             self.message_user(request, _("%(schedule)s was made.") % {"schedule": made}, extra_tags="made")
             return self.go_to(made.pk)
         title = _("Add a schedule: %(type)s") % {"type": kind.pk}
-        facts = [(_("Type"), type_title(kind))]
+        facts = [(capfirst(_("type")), type_title(kind))]
         return self._form_page(request, form, title, title, facts=facts, change=False, add=True)
 
     def _change(self, request: HttpRequest, schedule: Any) -> HttpResponse:
@@ -711,15 +712,18 @@ def facts_of(schedule: Any) -> list[tuple[str, Any]]:
     """Return the facts that no form changes."""
     owner = line(schedule.owner_name, 60) if schedule.owner_name else _("server code")
     kind = linked(schedule.type_url, line(schedule.job_type_id, 60))
-    facts: list[tuple[str, Any]] = [(_("Type"), kind), (_("Submits in the name of"), owner)]
+    facts: list[tuple[str, Any]] = [(capfirst(_("type")), kind), (_("Submits in the name of"), owner)]
     if schedule.next_run_at is not None:
         shown = format_html("{}{}{}", until(schedule.next_run_at), comma(), moment(schedule.next_run_at))
         facts.append((_("Next firing"), shown))
     firing = ScheduleFiring.primary.filter(schedule_id=schedule.pk).order_by("-pk").first()
     if firing is None:
-        return [*facts, (_("Last firing"), _("It has not fired yet."))]
+        return [*facts, (capfirst(_("last firing")), _("It has not fired yet."))]
     link = job_link(schedule.pages, firing, job_names([firing]).get(firing.job_id))
-    return [*facts, (_("Last firing"), format_html("{} {} {}", outcome_badge(firing), ago(firing.fired_at), link))]
+    return [
+        *facts,
+        (capfirst(_("last firing")), format_html("{} {} {}", outcome_badge(firing), ago(firing.fired_at), link)),
+    ]
 
 
 def read_declared(schedule: Schedule, names: Names) -> dict[str, Any] | None:

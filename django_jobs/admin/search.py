@@ -15,6 +15,7 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import CharField, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -453,7 +454,7 @@ HARMLESS: Final = frozenset({"status", "job_type", "priority", "created_after", 
 class NameForm(forms.Form):
     """The name of a saved filter, and whether others are offered it."""
 
-    name = forms.CharField(max_length=MAX_NAME, label=gettext_lazy("Name"))
+    name = forms.CharField(max_length=MAX_NAME, label=capfirst(gettext_lazy("name")))
     is_shared = forms.BooleanField(required=False, label=gettext_lazy("For everybody who sees jobs"))
 
 

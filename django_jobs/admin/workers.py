@@ -15,6 +15,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
@@ -26,6 +27,7 @@ from django_jobs.engine import timing
 from django_jobs.engine.control.switches import Order, give_order, live_worker
 from django_jobs.engine.insight import reasons
 from django_jobs.engine.insight.inspection import Leader, jobs, leader
+from django_jobs.engine.insight.reasons import REASONS
 from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database
@@ -87,8 +89,16 @@ class WorkerAdmin(SeesJobs):
     @view("", "changelist")
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         fleet = read_fleet(Links(self.admin_site.name), database.now())
-        title = _("Workers")
-        return self.page(request, "worker/list.html", title, title, fleet=fleet, news=news_of(fleet))
+        title = capfirst(_("workers"))
+        return self.page(
+            request,
+            "worker/list.html",
+            title,
+            title,
+            fleet=fleet,
+            news=news_of(fleet),
+            no_worker=REASONS["no_worker"].long,
+        )
 
     def find(self, request: HttpRequest, object_id: str) -> WorkerOrder | None:
         """Return the order that a supervisor may get, not stored; None where it has left, or is silent."""
@@ -191,7 +201,7 @@ def news_of(fleet: Fleet) -> News:
     parts = [f"{_('Workers')}: {reasons.counted(count)}"]
     parts += [f"{row.title}: {row.state.word}" for row in others[:NAMED]]
     parts += [_("and %(count)s more") % {"count": len(others) - NAMED}] if len(others) > NAMED else []
-    text = sentence(in_clauses(parts), "" if fleet.leader.is_alive else str(reasons.REASONS["no_scheduler"].short))
+    text = sentence(in_clauses(parts), "" if fleet.leader.is_alive else str(REASONS["no_scheduler"].short))
     return News(text=text, state=text)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from django.utils.formats import number_format
 from django.utils.text import capfirst
-from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.conf import DEFAULT_POOL
@@ -50,7 +50,7 @@ LABELS: Final[Mapping[str, Any]] = {
     "scheduler": _("Scheduler"),
     "since": _("since"),
     "slots": _("Slots"),
-    "waiting": pgettext_lazy("jobs", "Waiting"),
+    "waiting": _("Waiting"),
 }
 _HELD: Final = _(
     "The breaker of the job type is open: its last attempts failed alike, and its jobs wait until one that tries gets "

@@ -101,12 +101,8 @@ def interval_words(seconds: int) -> str:
 
 FIELDS: Final = ("minute", "hour", "day of the month", "month", "day of the week")
 #: What is said of a field that cannot be read.
-WRONG: Final = (
-    _("%(field)s is no minute. Cron has the fields minute, hour, day of the month, month, day of the week."),
-    _("%(field)s is no hour. Cron has the fields minute, hour, day of the month, month, day of the week."),
-    _("%(field)s is no day of the month. Cron has the fields minute, hour, day of the month, month, day of the week."),
-    _("%(field)s is no month. Cron has the fields minute, hour, day of the month, month, day of the week."),
-    _("%(field)s is no day of the week. Cron has the fields minute, hour, day of the month, month, day of the week."),
+WRONG: Final = _(
+    "%(field)s cannot be field %(number)d: cron has the fields minute, hour, day of the month, month, day of the week."
 )
 CODES: Final = ("no_minute", "no_hour", "no_day_of_month", "no_month", "no_day_of_week")
 #: What takes the place of each field while another one is judged.
@@ -135,10 +131,10 @@ def _problem(cron: str) -> str | None:
     fields = cron.split()
     if not fields or len(cron) > MAX_LENGTH or len(fields) != len(FIELDS):
         return _wrong_shape(cron, fields)
-    for number, wrong in enumerate(WRONG):
-        alone = [*_ANY[:number], fields[number], *_ANY[number + 1 :]]
+    for number, field in enumerate(fields):
+        alone = [*_ANY[:number], field, *_ANY[number + 1 :]]
         if not _is_readable(" ".join(alone)):
-            return say(wrong, code=CODES[number], field=repr(fields[number]))
+            return say(WRONG, code=CODES[number], field=repr(field), number=number + 1)
     if not _is_readable(cron) or next(_walls(cron, _START), None) is None:
         return say(_("%(cron)s never fires: no year has such a day."), code="never_fires", cron=repr(cron))
     return None
@@ -147,22 +143,12 @@ def _problem(cron: str) -> str | None:
 def _wrong_shape(cron: str, fields: list[str]) -> str:
     if len(cron) > MAX_LENGTH:
         return say(_("Give at most %(count)d characters."), code="too_long", count=MAX_LENGTH)
-    if fields and fields[0].startswith("@"):
-        text = _(
-            "Give five fields (minute, hour, day of the month, month, day of the week) in place of %(macro)s: "
-            "macros are not read."
-        )
-        return say(text, code="macro", macro=fields[0])
+    code = "macro" if fields and fields[0].startswith("@") else "number_of_fields"
     text = _(
-        "Give five fields (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'; "
-        "these are %(count)d."
+        "Give five fields (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'; these are "
+        "%(count)d. Macros, seconds and years are not read."
     )
-    if len(fields) > len(FIELDS):
-        text = _(
-            "Give five fields (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'; "
-            "these are %(count)d. Seconds and years are not taken; use an interval for seconds."
-        )
-    return say(text, code="number_of_fields", count=len(fields))
+    return say(text, code=code, count=len(fields))
 
 
 def _is_readable(cron: str) -> bool:
