@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.bar import Links, OpenPages, organization_line, owner_jobs
@@ -52,6 +52,7 @@ from django_jobs.engine import organizations
 from django_jobs.engine.batches import describe_batches, up_to_date
 from django_jobs.engine.control import batches
 from django_jobs.engine.insight.problems import trouble, troubled_batches
+from django_jobs.engine.insight.reasons import REASONS, of_all
 from django_jobs.engine.insight.search import oldest_key
 from django_jobs.engine.job_types.masking import Names, hidden_from
 from django_jobs.engine.organizations import is_gone, shown_id
@@ -70,7 +71,7 @@ from django_jobs.statuses import (
     OpenTo,
     Status,
 )
-from django_jobs.texts import comma, say
+from django_jobs.texts import comma, listed, say
 
 # What people do to a batch from its page: each button asks first, acts by the engine's own verb, and reports.
 
@@ -237,7 +238,7 @@ def _follow_up(pages: OpenPages, names: Names, given: dict[str, Any], pk: int | 
         return format_html(text, type=kind, parameters=as_json(values, names) if values else "")
     found = Job.primary.filter(pk=pk).first()
     if found is None:
-        return format_html(gettext("{type}: submitted, and deleted since"), type=kind)
+        return format_html("{}: {}", kind, gettext("deleted"))
     return format_html("{}: {}", kind, linked(pages.job(found), found.name))
 
 
@@ -373,19 +374,8 @@ class BatchColumns(OwnPages):
         """Return how long ago the batch was made and, below it, how long ago it ended."""
         if batch.completed_at is None:
             return ago(batch.created_at)
-        # Translators: how long ago a batch ended: "ended 3 h ago".
-        ended = format_html(_("ended {ago}"), ago=ago(batch.completed_at))
+        ended = format_html("{}: {}", _("ended"), ago(batch.completed_at))
         return format_html("{}<br><small>{}</small>", ago(batch.created_at), ended)
-
-
-#: What the state alone does not tell, by its code.
-NOTES: Final = {
-    "stopping": gettext_lazy("stopping"),
-    "being_retried": gettext_lazy("being retried"),
-    "follow_up_missing": gettext_lazy("what follows is missing"),
-    "expired": gettext_lazy("nobody closed it"),
-    "": "",
-}
 
 
 def note_code(batch: Batch) -> str:
@@ -401,12 +391,13 @@ def note_code(batch: Batch) -> str:
 
 def note(batch: Batch) -> str:
     """Return what the state alone does not tell."""
-    return str(NOTES[note_code(batch)])
+    code = note_code(batch)
+    return str(REASONS[code].short) if code else ""
 
 
 def progress_of(batch: Any) -> SafeString:
     """Return a bar and how many of a batch's jobs have ended, of how many."""
-    count = _("%(count)s of %(most)s") % {"count": format_number(batch.ended), "most": format_number(batch.total)}
+    count = of_all(batch.ended, batch.total)
     return format_html(
         '<progress max="{}" value="{}" aria-label="{}"></progress> <small>{}</small>',
         max(1, batch.total),
@@ -515,15 +506,9 @@ def _news_of(batch: Any, failures: list[dict[str, Any]], notices: list[str]) -> 
     """Return how far the batch is, and what is wrong first: the error of its largest group, or else a notice."""
     state = str(BatchState(batch.told.state).label)
     failed = count_in(batch, WITH_ERRORS)
-    # Translators: the name of a batch, its state, and how many of its jobs have ended.
-    told = _("%(batch)s: %(state)s, %(count)s of %(most)s ended") % {
-        "batch": batch.name or batch.batch_id,
-        "state": state,
-        "count": format_number(batch.ended),
-        "most": format_number(batch.total),
-    }
-    if failed:
-        told = f"{told}, {ngettext('%(count)s failed', '%(count)s failed', failed) % {'count': format_number(failed)}}"
+    facts = [state, f"{_('ended jobs')}: {of_all(batch.ended, batch.total)}"]
+    facts += [f"{_('failed')}: {format_number(failed)}"] if failed else []
+    told = f"{batch.name or batch.batch_id}: {listed(facts)}"
     reasons = [row["said"] for row in failures[:1]] or notices[:1]
     return News(text=sentence(told, note(batch), *reasons), state=f"{state} {note(batch)} {reasons}")
 
@@ -630,36 +615,22 @@ def _expired(batch: Any) -> list[Notice]:
 def _failed(batch: Any) -> list[Notice]:
     if batch.told.state != BatchState.FAILED:
         return []
-    failed, canceled = count_in(batch, RETRYABLE_BY_HAND), batch.told.by_status[Status.CANCELED]
-    notices = []
-    if failed:
-        text = ngettext("%(count)s job did not complete.", "%(count)s jobs did not complete.", failed) % _count(failed)
-        advice = _("Mend the cause, which is told below, then press “Retry failed”: only these run again.")
-        notices.append(Notice(level="error", code="jobs_failed", text=text, advice=advice))
-    if canceled:
-        text = ngettext(
-            "%(count)s job was canceled, and so the batch stays failed.",
-            "%(count)s jobs were canceled, and so the batch stays failed.",
-            canceled,
-        )
-        advice = _("A canceled job is not retried; “Run again” on its page submits a new one, outside this batch.")
-        notices.append(Notice(level="warning", code="jobs_canceled", text=text % _count(canceled), advice=advice))
-    return notices
+    counts = {
+        "jobs_failed": count_in(batch, RETRYABLE_BY_HAND),
+        "jobs_canceled": batch.told.by_status[Status.CANCELED],
+    }
+    levels = {"jobs_failed": "error"}
+    return [
+        notice(code, level=levels.get(code, "warning"), facts={"count": count})
+        for code, count in counts.items()
+        if count
+    ]
 
 
 def _open(batch: Any) -> list[Notice]:
     if batch.told.state != BatchState.OPEN:
         return []
-    if batch.total and batch.ended >= batch.total:
-        text = _("All its jobs have ended, but the batch is still open: it ends once it is closed.")
-        advice = _("Press “Close” if no more jobs are to come.")
-        return [Notice(level="warning", code="all_ended", text=text, advice=advice)]
-    text = _("The batch is open: more jobs may be added until it is closed.")
-    return [Notice(level="info", code="open", text=text)]
-
-
-def _count(count: int) -> dict[str, str]:
-    return {"count": format_number(count)}
+    return [notice("all_ended") if batch.total and batch.ended >= batch.total else notice("open", level="info")]
 
 
 def monitor_notices(moment: dt.datetime, organizations: Collection[Any] | None, links: Links) -> list[Notice]:

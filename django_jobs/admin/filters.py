@@ -186,10 +186,10 @@ def priorities(_item: OfferedTerm) -> list[Choice]:
 def ages(_item: OfferedTerm) -> list[Choice]:
     """Return some times since which jobs were submitted."""
     return [
-        Choice(("1h",), gettext("In the last hour")),
-        Choice(("24h",), gettext("In the last 24 hours")),
-        Choice(("7d",), gettext("In the last 7 days")),
-        Choice(("30d",), gettext("In the last 30 days")),
+        Choice(("1h",), gettext("Last hour")),
+        Choice(("24h",), gettext("Last 24 hours")),
+        Choice(("7d",), gettext("Last 7 days")),
+        Choice(("30d",), gettext("Last 30 days")),
     ]
 
 

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from django_jobs.admin.writing import format_number, slug, status_word
 from django_jobs.models import Job, JobDependency
@@ -242,29 +242,18 @@ def _box(box: Box, place: Place, address: str, is_here: bool) -> SafeString:
 
 def _words(box: Box) -> str:
     """Return what a box says, for those who point at it or have it read out."""
-    # Translators: a job's id, or how many jobs; their type; their status.
-    words = _("%(jobs)s of %(type)s: %(status)s")
-    named = {"jobs": _what(box), "type": box.node.job_type, "status": status_word(box.node.status)}
-    return in_clauses([words % named, *_links(box)])
+    return in_clauses([_what(box), box.node.job_type, status_word(box.node.status), *_links(box)])
 
 
 def _what(box: Box) -> str:
-    if box.count == 1:
-        return box.node.name
-    return ngettext("%(count)s job", "%(count)s jobs", box.count) % {"count": format_number(box.count)}
+    return box.node.name if box.count == 1 else f"{capfirst(_('jobs'))}: {format_number(box.count)}"
 
 
 def _links(box: Box) -> Iterator[str]:
     if box.before:
-        text = ngettext("waits for %(count)s", "waits for %(count)s", box.before)
-        if box.count > 1:
-            text = ngettext("%(count)s waits", "%(count)s waits", box.before)
-        yield text % {"count": format_number(box.before)}
+        yield f"{_('Waits for')}: {format_number(box.before)}"
     if box.after:
-        text = ngettext("%(count)s waits for it", "%(count)s wait for it", box.after)
-        if box.count > 1:
-            text = ngettext("%(count)s waits for them", "%(count)s wait for them", box.after)
-        yield text % {"count": format_number(box.after)}
+        yield f"{_('Others that wait for it')}: {format_number(box.after)}"
 
 
 # Places the nodes of a graph in layers, so that all its links lead from left to right and few of them cross.

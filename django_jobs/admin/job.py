@@ -264,7 +264,7 @@ class JobPage(JobFacts, JobLogs):
 def _news(job: Job, error: dict[str, Any] | None) -> str:
     """Return what is read out once it changes, and so tells no time: which job is in which status, and why."""
     status = _("stopping") if is_stopping(job) else job.status
-    said = _("%(job)s: %(status)s.") % {"job": job.name, "status": status}
+    said = f"{job.name}: {status}."
     why = error["title"] if error is not None and not error["is_earlier"] else ""
     return f"{said} {why}".strip()
 
@@ -415,9 +415,9 @@ def next_of(job: Job, now: dt.datetime) -> tuple[str, str]:
         return "parent_failed", text
     if job.error_type == PERMANENT:
         return "permanent", _("The error is permanent: the job is not tried again by itself.")
-    if not job.max_retries:
-        return "no_retries", _("It is not tried again by itself: it has no retries.")
-    return "retries_spent", _("It is not tried again by itself: no retries are left.")
+    return "retries_spent" if job.max_retries else "no_retries", _(
+        "It is not tried again by itself: no retries are left."
+    )
 
 
 # What a job's handler has stored of its work: its steps and its checkpoint.

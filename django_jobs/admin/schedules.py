@@ -22,7 +22,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
-from django.utils.translation import get_language, gettext_lazy, ngettext, ngettext_lazy, pgettext, pgettext_lazy
+from django.utils.translation import get_language, gettext_lazy, pgettext, pgettext_lazy
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.bar import Links, OpenPages
@@ -52,6 +52,7 @@ from django_jobs.admin.writing import (
     as_json,
     brief_duration,
     colored,
+    format_duration,
     format_number,
     line,
     linked,
@@ -94,16 +95,13 @@ def remedies_of(schedule: Schedule, links: Links) -> list[Notice]:
     found = [*_of_type(schedule, kind, links), *_of_tenant(schedule, tenant), *_of_owner(schedule, kind, tenant, links)]
     if kind is not None:
         found += _of_parameters(schedule)
-    if not found and schedule.fault:
-        text = _("The usual causes are mended or do not hold. Fire it now to see; else its next firing will tell.")
-        found.append(_remedy("unclear", text))
-    return found
+    return found or ([notice("unclear")] if schedule.fault else [])
 
 
 def notes_on(schedule: Schedule, links: Links) -> Iterator[Notice]:
     """Yield why nothing comes of a schedule that is on, although it has no fault."""
     if not schedule.is_enabled:
-        yield _remedy("paused", _("It is paused: it fires only by hand, until it is resumed."))
+        yield notice("schedule_paused")
         return
     if not leader(database.now()).is_alive:
         yield notice("no_scheduler", links=((capfirst(_("monitor")), links.list("monitor")),))
@@ -113,17 +111,9 @@ def notes_on(schedule: Schedule, links: Links) -> Iterator[Notice]:
         yield notice("type_paused", subject=kind.pk, links=((_("Resume the type"), address),))
 
 
-def _remedy(code: str, text: str, **more: Any) -> Notice:
-    return Notice(level="warning", code=code, text=text, **more)
-
-
 def _of_type(schedule: Schedule, kind: JobType | None, links: Links) -> Iterator[Notice]:
     if kind is None:
-        text = _(
-            "There is no job type %(type)s any more. Bring it back (declare it and run migrate or jobs_sync), or "
-            "delete the schedule."
-        )
-        yield _remedy("unknown_job_type", text % {"type": schedule.job_type_id})
+        yield notice("unknown_job_type", facts={"type": schedule.job_type_id})
     elif not kind.is_enabled:
         address = links.change("jobtype", kind.pk)
         yield notice("type_disabled", subject=kind.pk, links=((_("Enable the type"), address),))
@@ -132,28 +122,22 @@ def _of_type(schedule: Schedule, kind: JobType | None, links: Links) -> Iterator
 def _of_tenant(schedule: Schedule, tenant: Any) -> Iterator[Notice]:
     if schedule.organization_id is None:
         if not organizations.without(database.rows(get_organization_model())).exists():
-            text = _("There is no organization to fire for. Pause the schedule until there is one.")
-            yield _remedy("no_organization", text)
+            yield notice("no_organization")
     elif tenant is None:
-        text = _("Its organization was deleted. Choose another one below, or delete the schedule.")
-        yield _remedy("organization_gone", text)
+        yield notice("organization_gone")
     elif not is_active(tenant):
         yield notice("organization_inactive")
 
 
 def _of_owner(schedule: Schedule, kind: JobType | None, tenant: Any, links: Links) -> Iterator[Notice]:
-    name, owner = schedule.owner_name, schedule.owner
-    code, text = "", ""
-    if name and owner is None:
-        code, text = "owner_gone", _("%(user)s no longer exists: take it over, so that it submits in your name.")
-    elif name and not owner.is_active:
-        code, text = "owner_inactive", _("%(user)s is deactivated: take it over, so that it submits in your name.")
+    name, owner, code = schedule.owner_name, schedule.owner, ""
+    if name and (owner is None or not owner.is_active):
+        code = "owner_gone"
     elif name and kind is not None and not _may_submit(owner, tenant, kind, schedule):
         code = "permission_denied"
-        text = _("%(user)s, in whose name it submits, may not submit %(type)s there: give the right, or take it over.")
     if code:
         button = (str(SWITCHES[TAKE_OVER].label), links.page(f"schedule_{TAKE_OVER}", schedule.pk))
-        yield _remedy(code, text % {"user": name, "type": schedule.job_type_id}, buttons=(button,))
+        yield notice(code, facts={"user": name, "type": schedule.job_type_id}, buttons=(button,))
 
 
 def _may_submit(owner: Any, tenant: Any, kind: JobType, schedule: Schedule) -> bool:
@@ -166,8 +150,7 @@ def _of_parameters(schedule: Schedule) -> Iterator[Notice]:
     errors = parameters.validate(schedule.job_type_id, schedule.parameters)
     if errors:
         texts = [f"{key}: {' '.join(messages)}" for key, messages in list(errors.items())[:MAX_ERRORS]]
-        text = _("The type refuses the parameters: %(errors)s Correct them below.")
-        yield _remedy("invalid_parameters", text % {"errors": in_clauses(texts)})
+        yield notice("invalid_parameters", facts={"error": in_clauses(texts)})
 
 
 # Pause, resume, fire and take over schedules: in the list or on a schedule's page, each by the engine's own verb.
@@ -283,11 +266,7 @@ class ScheduleActions(OwnPages):
 
     def _submitted(self, request: HttpRequest, schedule: Schedule, firing: ScheduleFiring) -> SafeString:
         link = job_link(OpenPages(request, self.admin_site.name), firing, job_names([firing]).get(firing.job_id))
-        text = ngettext(
-            "{schedule} submitted {count} job: {link}.", "{schedule} submitted {count} jobs: {link}.", firing.submitted
-        )
-        count = format_number(firing.submitted)
-        return format_html("{} {}", format_html(text, schedule=schedule, count=count, link=link), firing.note)
+        return format_html("{}: {} {} {}", schedule, WORDS[Outcome.SUBMITTED], link, firing.note)
 
 
 # The columns of the list of schedules, and the words in which its pages tell a schedule.
@@ -437,10 +416,7 @@ def job_link(pages: OpenPages, firing: ScheduleFiring, name: str | None) -> Safe
     others = firing.submitted - 1
     if others < 1:
         return link
-    # Translators: the first of several jobs, as a link, and how many more there are.
-    return format_html(
-        ngettext("{job} and {count} more", "{job} and {count} more", others), job=link, count=format_number(others)
-    )
+    return format_html("{} {}", link, _("and %(count)s more") % {"count": format_number(others)})
 
 
 def _brief(value: dt.datetime) -> SafeString:
@@ -758,16 +734,6 @@ def _shown(name: str, value: Any, names: Names) -> SafeString | str:
 # What a schedule's rule says, in the language of who reads it.
 
 
-#: By unit: its seconds, and what is said of an interval of one and of several.
-INTERVALS: Final[tuple[tuple[int, Any, Any], ...]] = (
-    (604_800, gettext_lazy("Every week"), ngettext_lazy("Every %(count)d week", "Every %(count)d weeks", "count")),
-    (86_400, gettext_lazy("Every day"), ngettext_lazy("Every %(count)d day", "Every %(count)d days", "count")),
-    (3_600, gettext_lazy("Every hour"), ngettext_lazy("Every %(count)d hour", "Every %(count)d hours", "count")),
-    (60, gettext_lazy("Every minute"), ngettext_lazy("Every %(count)d minute", "Every %(count)d minutes", "count")),
-    (1, gettext_lazy("Every second"), ngettext_lazy("Every %(count)d second", "Every %(count)d seconds", "count")),
-)
-
-
 def rule_words(rule: Any) -> str:
     """Return a rule in words, such as "At 02:00, Monday to Friday" or "Every 5 minutes".
 
@@ -775,10 +741,7 @@ def rule_words(rule: Any) -> str:
     """
     if rule.cron:
         return _with_names(timetable.cron_words(rule.cron, get_language() or "en"))
-    seconds = int(rule.every or 1)
-    size, once, often = next(item for item in INTERVALS if seconds % item[0] == 0)
-    count = seconds // size
-    return str(once) if count == 1 else str(often % {"count": count})
+    return _("Every %(duration)s") % {"duration": format_duration(rule.every or 1)}
 
 
 def _with_names(text: str) -> str:

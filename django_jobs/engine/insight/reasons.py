@@ -50,6 +50,8 @@ LABELS: Final[Mapping[str, Any]] = {
     "scheduler": _("Scheduler"),
     "since": _("since"),
     "slots": _("Slots"),
+    "type": _("type"),
+    "user": _("user"),
     "waiting": _("Waiting"),
 }
 _HELD: Final = _(
@@ -168,7 +170,25 @@ REASONS: Final[Mapping[str, Reason]] = {
         advice=_("The scheduler catches up by itself; a transaction that stays open for long can hold it up."),
         shown=("events",),
     ),
+    "jobs_failed": Reason(
+        long=_("Jobs did not complete."),
+        advice=_("Mend the cause, which is told below, then press “Retry failed”: only these run again."),
+        shown=("count",),
+    ),
+    "jobs_canceled": Reason(
+        long=_("Jobs were canceled, and so the batch stays failed."),
+        advice=_("A canceled job is not retried; “Run again” on its page submits a new one, outside this batch."),
+        shown=("count",),
+    ),
+    "all_ended": Reason(
+        long=_("All its jobs have ended, but the batch is still open: it ends once it is closed."),
+        advice=_("Press “Close” if no more jobs are to come."),
+    ),
+    "open": Reason(long=_("The batch is open: more jobs may be added until it is closed.")),
+    "stopping": Reason(_("stopping")),
+    "being_retried": Reason(_("being retried")),
     "expired": Reason(
+        _("nobody closed it"),
         long=_("Nobody closed this batch in time, so it was closed, and it counts as failed."),
         advice=_(
             "Have the code that makes it close it: “with create_batch(…) as batch:” does, also where the block raises."
@@ -180,9 +200,37 @@ REASONS: Final[Mapping[str, Reason]] = {
         shown=("reason",),
     ),
     "follow_up_missing": Reason(
+        _("what follows is missing"),
         long=_("What should follow this batch was not submitted."),
         advice=_("Mend the cause, then press “Submit what follows”."),
         shown=("reason",),
+    ),
+    # Why a schedule cannot fire, or why nothing comes of it.
+    "unclear": Reason(
+        long=_("The usual causes are mended or do not hold. Fire it now to see; else its next firing will tell.")
+    ),
+    "schedule_paused": Reason(long=_("It is paused: it fires only by hand, until it is resumed.")),
+    "unknown_job_type": Reason(
+        long=_("The job type is gone."),
+        advice=_("Bring it back (declare it and run migrate or jobs_sync), or delete the schedule."),
+        shown=("type",),
+    ),
+    "no_organization": Reason(long=_("There is no organization to fire for. Pause the schedule until there is one.")),
+    "organization_gone": Reason(
+        long=_("Its organization was deleted. Choose another one below, or delete the schedule.")
+    ),
+    "owner_gone": Reason(
+        long=_("The owner is deactivated or gone."),
+        advice=_("Take it over, so that it submits in your name."),
+        shown=("user",),
+    ),
+    "permission_denied": Reason(
+        long=_("The owner may not submit this there."),
+        advice=_("Give the right, or take it over."),
+        shown=("user", "type"),
+    ),
+    "invalid_parameters": Reason(
+        long=_("The type refuses the parameters."), advice=_("Correct them below."), shown=("error",)
     ),
     # What jobs_check alone tells.
     "unreadable": Reason(

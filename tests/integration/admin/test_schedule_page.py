@@ -48,7 +48,7 @@ def test_a_fault_says_what_to_do(subtests: pytest.Subtests, root: Client, mine: 
         "unknown_job_type": lambda kind: JobType.objects.filter(pk=kind.pk).delete(),
         "type_disabled": lambda kind: JobType.objects.filter(pk=kind.pk).update(is_enabled=False),
         "organization_inactive": lambda _: Organization.objects.filter(pk=mine.pk).update(is_active=False),
-        "owner_inactive": lambda _: type(owner).objects.filter(pk=owner.pk).update(is_active=False),
+        "owner_gone": lambda _: type(owner).objects.filter(pk=owner.pk).update(is_active=False),
         "permission_denied": lambda _: owner.job_memberships.all().delete(),
         "unclear": lambda _: Schedule.objects.update(fault="It was full."),
     }
@@ -80,7 +80,7 @@ def test_one_that_is_on_says_why_nothing_comes_of_it(root: Client, mine: Organiz
     scheduler_ticks()
     assert codes_on(text(root, page(made))) == ["type_paused"]
     Schedule.objects.update(is_enabled=False, next_run_at=None)
-    assert codes_on(text(root, page(made))) == ["paused"]
+    assert codes_on(text(root, page(made))) == ["schedule_paused"]
 
 
 def test_whose_owner_is_gone_is_taken_over_and_fires(root: Client, kind: JobType, mine: Organization) -> None:
