@@ -337,7 +337,7 @@ def _failures_in_words(failed: int, ended: int) -> str:
     """Return how many attempts failed, of how many; 0 if none did."""
     if not failed:
         return format_number(0)
-    return f"{_('failed')}: {of_all(failed, ended)}"
+    return of_all(failed, ended)
 
 
 def _state(kind: JobType | None, failed: int, ended: int, held: str | None, *, is_failing: bool) -> SafeString:
