@@ -50,6 +50,7 @@ from django_jobs.engine.control.acts import cancel_job, delete_job, retry_job
 from django_jobs.engine.execution.context import output_belongs_to
 from django_jobs.engine.insight.filter import LIST_TERMS, ORGANIZATION, SEARCH, TERMS, JobFilter, searched
 from django_jobs.engine.insight.metrics import get_job_metrics
+from django_jobs.engine.insight.reasons import REASONS, command_for
 from django_jobs.engine.insight.search import RECENT, among_newest, walked_in_time
 from django_jobs.engine.insight.status import describe, describe_all, for_list, history_page
 from django_jobs.engine.scope import Scope, scope_of
@@ -59,7 +60,7 @@ from django_jobs.exceptions import InvalidSubmission, PermissionDenied
 from django_jobs.models import Job, get_organization_model
 from django_jobs.models.job import JobQuerySet
 from django_jobs.statuses import ActorKind, Status
-from django_jobs.texts import say
+from django_jobs.texts import in_english, say
 from django_jobs.values import JobStatus
 
 # Each view reads the request, calls one verb of the engine, and answers.
@@ -97,6 +98,19 @@ class JobSerializer(StatusSerializer):
     """The fields of JobStatus. Times are in UTC."""
 
     kind = JobStatus
+
+
+class WaitingReasonSerializer(serializers.Serializer[Any]):
+    """Why a job waits, for people."""
+
+    text = serializers.CharField(help_text="`waiting_for` in a sentence of English.")
+    command = serializers.CharField(help_text="A command of the server that lets it go, for system admins; or empty.")
+
+
+class ReadJobSerializer(JobSerializer):
+    """A job, and why it waits."""
+
+    waiting_reason = WaitingReasonSerializer(allow_null=True)
 
 
 class ListedJobSerializer(JobSerializer):
@@ -396,7 +410,7 @@ class JobViewSet(RowsView[Job]):
         "list": ViewCall("list", answers={200: ListedJobSerializer}),
         "create": ViewCall("submit", SubmissionSerializer, {201: SubmittedJobSerializer}),
         "bulk": ViewCall("submit", SubmissionsSerializer, {201: ListedJobSerializer(many=True)}),
-        "retrieve": ViewCall(answers={200: JobSerializer}),
+        "retrieve": ViewCall(answers={200: ReadJobSerializer}),
         "cancel": ViewCall("cancel", answers={200: JobSerializer, 202: JobSerializer}),
         "retry": ViewCall("cancel", answers={200: JobSerializer}),
         "destroy": ViewCall("cancel", answers={204: None}),
@@ -439,7 +453,9 @@ class JobViewSet(RowsView[Job]):
 
     def retrieve(self, request: Any, **kwargs: Any) -> Response:
         """What a job does now."""
-        return Response(self._described(self.get_object()))
+        job = self.get_object()
+        body = self._described(job)
+        return Response({**body, "waiting_reason": self._waiting_reason(body["waiting_for"], job.job_type_id)})
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Any, **kwargs: Any) -> Response:
@@ -488,6 +504,13 @@ class JobViewSet(RowsView[Job]):
     def perform_content_negotiation(self, request: Any, force: bool = False) -> Any:
         # A file is sent as it is, whatever kind of it the client would like.
         return super().perform_content_negotiation(request, force=force or self.action == "output")
+
+    def _waiting_reason(self, waiting_for: str | None, job_type: str) -> dict[str, str] | None:
+        if waiting_for is None:
+            return None
+        is_told = scope_of(self.request).is_system_admin
+        command = command_for(waiting_for, job_type) if is_told else ""
+        return {"text": in_english(REASONS[waiting_for].long), "command": command}
 
     def _described(self, job: Job) -> dict[str, Any]:
         """Return the fields of the job's status, as far as the user may read them."""

@@ -23,13 +23,14 @@ class Reason(NamedTuple):
 
     ``short`` names it: of a waiting job for the people who wait, of an alarm as its heading. ``long`` is a sentence,
     ``advice`` what those who run the system can do. Both may name facts. ``shown`` are facts that are listed behind the
-    sentence, each with its label.
+    sentence, each with its label. ``mend`` is a command that ends it, where ``{type}`` is the job type.
     """
 
     short: Any = ""
     long: Any = ""
     advice: Any = ""
     shown: tuple[str, ...] = ()
+    mend: str = ""
 
 
 #: How facts are called where they are listed.
@@ -65,7 +66,7 @@ HOLDING: Final = ("organization_inactive", "type_disabled", "type_paused", "hand
 REASONS: Final[Mapping[str, Reason]] = {
     # Why a job waits: the reasons of ``JobStatus.waiting_for``.
     "run_at": Reason(long=_("It is not due yet.")),
-    "dependency": Reason(_("Waiting for other jobs"), _("It waits for other jobs; they are listed below.")),
+    "dependency": Reason(_("Waiting for other jobs"), _("It waits for other jobs.")),
     "retry": Reason(long=_("Its next retry is not due yet.")),
     "organization_inactive": Reason(
         _("On hold: the organization is suspended"),
@@ -76,13 +77,17 @@ REASONS: Final[Mapping[str, Reason]] = {
         _("The job type is disabled: it takes no submissions, and its jobs wait until it is enabled."),
     ),
     "type_paused": Reason(
-        _("On hold: jobs of this kind are paused"), _("The job type is paused: its jobs wait until it is resumed.")
+        _("On hold: jobs of this kind are paused"),
+        _("The job type is paused: its jobs wait until it is resumed."),
+        mend="jobs_resume {type}",
     ),
     "handler": Reason(
         _("On hold: waiting for a worker that can run it"),
         _("No worker that tried could load its handler; after 10 minutes it ends as a Dead Letter."),
     ),
-    "breaker": Reason(_("On hold: jobs of this kind fail at present"), _HELD, _MEND),
+    "breaker": Reason(
+        _("On hold: jobs of this kind fail at present"), _HELD, _MEND, mend="jobs_resume --breaker {type}"
+    ),
     "concurrency": Reason(
         _("Waiting for others of its kind"), _("Its type, organization, key or rate of starts is at its limit.")
     ),
@@ -333,6 +338,12 @@ def advice_on(code: str, facts: Mapping[str, Any]) -> str:
     advice = str(REASONS[code].advice) if code in REASONS else ""
     pool = facts.get("pool", DEFAULT_POOL)
     return advice % {"option": "" if pool == DEFAULT_POOL else f" --pool {pool}"} if "%(" in advice else advice
+
+
+def command_for(code: str | None, job_type: str) -> str:
+    """Return the command that lets a job of this type go which waits for this reason; "" where none does."""
+    mend = REASONS[code].mend if code else ""
+    return mend and f"manage.py {mend.format(type=job_type)}"
 
 
 def of_all(number: int, total: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
-from django_jobs.engine.insight.reasons import REASONS
+from django_jobs.engine.insight.reasons import REASONS, command_for
 from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.scope import Scope
@@ -36,8 +36,6 @@ from django_jobs.statuses import Priority, RunAfter
 from django_jobs.texts import say
 from django_jobs.values import JobStatus
 
-#: The command that lets a job go which was just submitted, by the reason why it waits.
-MENDS: Final = {"type_paused": "jobs_resume {type}", "breaker": "jobs_resume --breaker {type}"}
 #: What names something that must be there, and the codes where it is not.
 NAMES: Final = ("job_type", "organization", "depends_on", "batch")
 UNKNOWN: Final = ("unknown_job_type", "not_synced", "unknown_organization", "unknown_job", "unknown_batch")
@@ -92,9 +90,8 @@ class Command(ShellCommand):
             raise fault
 
     def _tell_hindrance(self, status: JobStatus) -> None:
-        if status.waiting_for in MENDS:
-            mend = MENDS[status.waiting_for].format(type=status.job_type)
-            self.note(f"{REASONS[status.waiting_for].long} (manage.py {mend})")
+        if command := command_for(status.waiting_for, status.job_type):
+            self.note(f"{REASONS[str(status.waiting_for)].long} ({command})")
 
 
 def _add_when(parser: CommandParser) -> None:

@@ -43,9 +43,24 @@ def test_a_status_has_the_fields_of_job_status(member: APIClient, organization: 
     job = job_in("Failed", job_type=kind, organization=organization)
     told = member.get(url_of(job)).json()
     expected = get_job_status(job.name).as_dict()
-    assert told.keys() == expected.keys()
+    assert told.keys() == {*expected, "waiting_reason"}
     assert (told["status"], told["error_message"], told["waiting_for"]) == ("Failed", "it failed", "retry")
     assert told["next_retry_at"] == expected["next_retry_at"].isoformat().replace("+00:00", "Z")
+
+
+def test_why_a_job_waits_is_told_in_words_and_system_admins_what_lets_it_go(
+    member: APIClient, system_admin: APIClient, organization: Organization, kind: JobType
+) -> None:
+    job = pending_job(kind, organization)
+    JobType.objects.filter(pk=kind.pk).update(is_paused=True)
+    told = [client.get(url_of(job)).json()["waiting_reason"] for client in (member, system_admin)]
+    assert [reason["command"] for reason in told] == ["", f"manage.py jobs_resume {kind.pk}"]
+    assert all(reason["text"] for reason in told)
+    JobType.objects.filter(pk=kind.pk).update(is_paused=False)
+    assert (
+        member.get(url_of(job_in("Completed", job_type=kind, organization=organization))).json()["waiting_reason"]
+        is None
+    )
 
 
 def test_what_is_no_job_is_not_found(
