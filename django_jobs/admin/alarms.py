@@ -194,11 +194,11 @@ def _subject_url(links: Links, alert: Alert) -> str:
 
 
 def _about_type(links: Links, alert: Alert, back: str, *, may_act: bool) -> Iterator[Button]:
-    verb, words = "pause", _("Pause type")
+    verb, words = "pause", _("Pause the type")
     if alert.facts.get("is_disabled"):
-        verb, words = "enable", _("Enable type")
+        verb, words = "enable", _("Enable the type")
     elif alert.facts.get("is_paused"):
-        verb, words = "resume", _("Resume type")
+        verb, words = "resume", _("Resume the type")
     if may_act:
         yield Button(words=words, url=links.page(f"jobtype_{verb}", alert.subject), fields={"next": back})
     yield Button(words=_("See failures"), url=links.failures(alert.subject))

@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy, gettext_noop
 from rest_framework import fields, relations, serializers
 
 from django_jobs.admin.jobs import type_of
-from django_jobs.admin.pages import DatalistInput, OwnPages, view
+from django_jobs.admin.pages import DatalistInput, OwnPages, done, view
 from django_jobs.admin.writing import json_of, linked, status_word
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import may_submit
@@ -488,9 +488,7 @@ class RunAgain(OwnPages):
         if made is not None:
             self.remember(request, [made], f"Run again of {job.name}.", ADDITION)
             self.remember(request, [job], f"Run again as {made.name}.")
-            names = {"made": made.name, "job": job.name}
-            text = _("%(made)s was submitted, a copy of %(job)s.") % names
-            self.message_user(request, text, extra_tags="submitted")
+            self.message_user(request, done(_("Run again"), job.name), extra_tags="submitted")
             return self.go_to(made.pk)
         facts = [(capfirst(_("type")), job.job_type_id), (capfirst(_("organization")), shown_id(job))]
         title = _("Run %(job)s again") % {"job": job.name}

@@ -75,6 +75,7 @@ from django_jobs.engine.execution import context
 from django_jobs.engine.execution.retry_policy import PERMANENT
 from django_jobs.engine.execution.steps import title_of
 from django_jobs.engine.insight.failures import RaisedError, raised_error
+from django_jobs.engine.insight.reasons import of_all
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.job_types.masking import Names, hidden_from, masked
 from django_jobs.engine.observers import without_carried
@@ -111,7 +112,7 @@ class JobFacts(BaseAdmin):
         follows, schedule = followed_batch(job), schedule_of(request.user, job)
         submitted_by = None if is_submitter_hidden(scope_of(request), job) else job.submitted_by_id
         type_name, worker = line(job.job_type_id, 60), job.worker_name if is_admin else ""
-        retries = _("%(count)d of %(total)d used") % {"count": job.retry_count, "total": job.max_retries}
+        retries = of_all(job.retry_count, job.max_retries)
         starts_after: SafeString | str = ""
         if job.run_after == RunAfter.ENDED:
             starts_after = _("The jobs that it waits for have ended, whatever became of them.")

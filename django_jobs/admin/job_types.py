@@ -28,6 +28,7 @@ from django_jobs.admin.pages import (
     OwnPages,
     Switch,
     SystemAdminWrites,
+    done,
     is_system_admin,
     view,
 )
@@ -445,11 +446,11 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
         form = SubmissionForm(request, kind, request.POST if request.method == "POST" else None)
         job = form.submit(kind.pk, form.cleaned_data["organization"]) if form.is_valid() else None
         if job is None:
-            title = _("Submit a job: %(type)s") % {"type": kind.pk}
+            title = f"{_('Submit a job')}: {kind.pk}"
             back = self.url_of("change", kind.pk)
             return self.form_page(request, form, title, [(capfirst(_("type")), type_title(kind))], back_url=back)
         self.remember(request, [job], "Submitted in the admin.", ADDITION)
-        self.message_user(request, _("%(job)s was submitted.") % {"job": job.name}, extra_tags="submitted")
+        self.message_user(request, done(_("Submit a job"), job.name), extra_tags="submitted")
         return HttpResponseRedirect(reverse(f"{self.admin_site.name}:django_jobs_job_change", args=(job.pk,)))
 
 

@@ -37,6 +37,7 @@ from django_jobs.admin.pages import (
     Switch,
     SystemAdminWrites,
     clean_term,
+    done,
     is_system_admin,
     keys_of,
     nothing_to_do,
@@ -261,24 +262,19 @@ class ScheduleActions(OwnPages):
             self.message_user(request, told_of, messages.SUCCESS, extra_tags="submitted")
             return
         level = messages.WARNING if firing.outcome == Outcome.SKIPPED else messages.ERROR
-        text = sentence(f"{schedule}: {WORDS[Outcome(firing.outcome)]}", firing.note)
+        text = sentence(f"{schedule}: {Outcome(firing.outcome).label}", firing.note)
         self.message_user(request, text, level, extra_tags=firing.outcome)
 
     def _submitted(self, request: HttpRequest, schedule: Schedule, firing: ScheduleFiring) -> SafeString:
         link = job_link(OpenPages(request, self.admin_site.name), firing, job_names([firing]).get(firing.job_id))
-        return format_html("{}: {} {} {}", schedule, WORDS[Outcome.SUBMITTED], link, firing.note)
+        return format_html("{}: {} {} {}", schedule, Outcome.SUBMITTED.label, link, firing.note)
 
 
 # The columns of the list of schedules, and the words in which its pages tell a schedule.
 
 
 EACH_ORGANIZATION: Final = gettext_lazy("each active organization")
-#: By outcome, its word and the class of its color.
-WORDS: Final = {
-    Outcome.SUBMITTED: pgettext_lazy("firing", "submitted"),
-    Outcome.SKIPPED: pgettext_lazy("firing", "skipped"),
-    Outcome.FAILED: pgettext_lazy("firing", "failed"),
-}
+#: By outcome, the class of its color.
 COLORS: Final = {Outcome.SUBMITTED: "completed", Outcome.SKIPPED: "canceled", Outcome.FAILED: "dead-letter"}
 
 
@@ -387,7 +383,7 @@ class ScheduleColumns(BaseAdmin):
 def state_of(schedule: Schedule) -> tuple[str, str]:
     """Return the state of a schedule as (word, class of its color)."""
     if not schedule.is_enabled:
-        return pgettext("schedule", "paused"), "timed-out"
+        return _("paused"), "timed-out"
     if schedule.fault:
         return _("cannot fire"), "dead-letter"
     if schedule.next_run_at is None:
@@ -404,7 +400,7 @@ def state_badge(schedule: Schedule) -> SafeString:
 def outcome_badge(firing: ScheduleFiring) -> SafeString:
     """Return the outcome of a firing as a colored word."""
     outcome = Outcome(firing.outcome)
-    return colored(WORDS[outcome], COLORS[outcome])
+    return colored(outcome.label, COLORS[outcome])
 
 
 def job_link(pages: OpenPages, firing: ScheduleFiring, name: str | None) -> SafeString:
@@ -438,10 +434,10 @@ def until(value: dt.datetime) -> str:
 
 
 STATES: Final = {
-    "on": (pgettext_lazy("schedule", "On"), Q(is_enabled=True, fault="", next_run_at__isnull=False)),
-    "paused": (pgettext_lazy("schedule", "Paused"), Q(is_enabled=False)),
+    "on": (capfirst(pgettext_lazy("schedule", "on")), Q(is_enabled=True, fault="", next_run_at__isnull=False)),
+    "paused": (capfirst(gettext_lazy("paused")), Q(is_enabled=False)),
     "faulty": (capfirst(gettext_lazy("cannot fire")), Q(is_enabled=True) & ~Q(fault="")),
-    "over": (gettext_lazy("Over: it fires no more"), Q(is_enabled=True, fault="", next_run_at__isnull=True)),
+    "over": (capfirst(pgettext_lazy("schedule", "over")), Q(is_enabled=True, fault="", next_run_at__isnull=True)),
 }
 EACH: Final = "each"
 
@@ -463,7 +459,7 @@ class TenantTerm(NarrowingTerm):
     """Narrows the list to one organization, or to what is for each active one."""
 
     def offers(self) -> list[Choice]:
-        return [Choice((EACH,), _("Each active one")), *organizations_seen(self)]
+        return [Choice((EACH,), capfirst(str(EACH_ORGANIZATION))), *organizations_seen(self)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.given.get(self.parameter_name) == [EACH]:
@@ -568,9 +564,9 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         form = ScheduleForm(request, kind, None, request.POST if request.method == "POST" else None)
         made = form.save() if form.is_valid() else None
         if made is not None:
-            self.message_user(request, _("%(schedule)s was made.") % {"schedule": made}, extra_tags="made")
+            self.message_user(request, done(_("Add a schedule"), made), extra_tags="made")
             return self.go_to(made.pk)
-        title = _("Add a schedule: %(type)s") % {"type": kind.pk}
+        title = f"{_('Add a schedule')}: {kind.pk}"
         facts = [(capfirst(_("type")), type_title(kind))]
         return self._form_page(request, form, title, title, facts=facts, change=False, add=True)
 
@@ -581,7 +577,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         form = ScheduleForm(request, kind, schedule, request.POST if request.method == "POST" else None)
         saved = form.save() if form.is_valid() else None
         if saved is not None:
-            self.message_user(request, _("%(schedule)s was saved.") % {"schedule": saved}, extra_tags="saved")
+            self.message_user(request, done(_("Save"), saved), extra_tags="saved")
             is_done = "_continue" not in request.POST
             return HttpResponseRedirect(self.url_of("changelist")) if is_done else self.go_to(saved.pk)
         return self._form_page(request, form, schedule.name, schedule, **self._page_of(request, schedule))

@@ -25,7 +25,7 @@ from django_jobs.engine.job_types.parameters import parameters_schema
 from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.engine.store import database
 from django_jobs.models import JobType
-from django_jobs.models.job_type import NO_LIMIT_OF_ZERO, NO_ZERO
+from django_jobs.models.job_type import NO_LIMIT_OF_ZERO
 from django_jobs.statuses import BreakerState
 
 # The bodies of job types.
@@ -73,7 +73,7 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
             item.name: {"error_messages": {"min_value": str(getattr(limit, "message", ""))}}
             for item in JobType._meta.concrete_fields
             for limit in item.validators
-            if limit in (NO_LIMIT_OF_ZERO, NO_ZERO)
+            if limit == NO_LIMIT_OF_ZERO
         }
 
     def to_representation(self, instance: JobType) -> dict[str, Any]:

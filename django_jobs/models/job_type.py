@@ -63,14 +63,8 @@ def key_problem(key: str, names: frozenset[str] | None) -> str | None:
     """Return that no parameter has the name of a concurrency key; ``names`` are those of all, None for any."""
     if names is None or key in names:
         return None
-    if not names:
-        return say(
-            gettext_noop("The parameters of this type have no %(key)s; there are none."),
-            code="unknown_parameter",
-            key=repr(key),
-        )
-    text = gettext_noop("The parameters of this type have no %(key)s; there are %(names)s.")
-    return say(text, code="unknown_parameter", key=repr(key), names=", ".join(sorted(names)))
+    text = gettext_noop("The parameters of this type have no %(key)s; there are: %(names)s.")
+    return say(text, code="unknown_parameter", key=repr(key), names=", ".join(sorted(names)) or "-")
 
 
 def _is_stored(kind: Any, fields: tuple[str, ...]) -> bool:
@@ -90,9 +84,7 @@ MAX_RETRIES = 100
 MAX_POOL = 40
 MAX_CONCURRENCY_KEY = 100
 AT_LEAST_ONE = MinValueValidator(1)
-#: For limits that may be left blank, and for one that may not.
-NO_LIMIT_OF_ZERO = MinValueValidator(1, _("Leave it blank for no limit; to stop a type, pause it."))
-NO_ZERO = MinValueValidator(1, _("Use 1 or more; to stop a type, pause it."))
+NO_LIMIT_OF_ZERO = MinValueValidator(1, _("Use 1 or more; to stop a type, pause it."))
 #: So many jobs never run at once. Larger numbers would not fit into every database's column.
 MAX_AT_ONCE = 1_000_000
 A_PARAMETERS_NAME = RegexValidator(
@@ -229,7 +221,7 @@ class JobType(StoredModel):
     max_running_per_key = models.PositiveIntegerField(
         default=1,
         db_default=1,
-        validators=[NO_ZERO, MaxValueValidator(MAX_AT_ONCE)],
+        validators=[NO_LIMIT_OF_ZERO, MaxValueValidator(MAX_AT_ONCE)],
         help_text=_("With a concurrency key: at most so many run at once for each of its values."),
     )
     max_starts = _limit(MAX_RATE, _("At most so many start in a window; the others wait. Blank: no limit."))

@@ -110,7 +110,7 @@ def close_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     """
     batch = Scope(user).batch(batch_id)
     if user is not None and not may_cancel_batch(user, batch):
-        raise PermissionDenied(say(_("You may not close %(batch)s."), code="not_owner", batch=batch.batch_id))
+        raise PermissionDenied(say(_("You may not do this to %(batch)s."), code="not_owner", batch=batch.batch_id))
     close(batch)
     audit.record(user, [batch], audit.Act.CHANGED, say("Closed.", code="closed"))
     return Scope().batch(batch)
@@ -150,7 +150,7 @@ def cancel_batch_once(batch_id: str | Batch, *, user: Any = None) -> tuple[Batch
     """Do as :func:`cancel_batch` does; return the batch, and whether it was not canceled before."""
     batch = Scope(user).batch(batch_id)
     if user is not None and not may_cancel_batch(user, batch):
-        raise PermissionDenied(say(_("You may not cancel %(batch)s."), code="not_owner", batch=batch.batch_id))
+        raise PermissionDenied(say(_("You may not do this to %(batch)s."), code="not_owner", batch=batch.batch_id))
     is_first = _cancel(batch, user)
     if is_first:
         audit.record(user, [batch], audit.Act.CHANGED, say("Canceled.", code="canceled"))
@@ -246,7 +246,7 @@ def _refuse_retry(batch: Batch, user: Any) -> None:
     if user is None:
         return
     if not may_manage_batch(user, batch):
-        raise PermissionDenied(say(_("You may not retry %(batch)s."), code="not_manager", batch=batch.batch_id))
+        raise PermissionDenied(say(_("You may not do this to %(batch)s."), code="not_manager", batch=batch.batch_id))
     if not is_built_in(Action.RETRY):
         return  # the host's own answer may differ from job to job
     for name in failed.order_by("job_type_id").values_list("job_type_id", flat=True).distinct():

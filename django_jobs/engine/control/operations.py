@@ -57,12 +57,12 @@ class OperationRequest:
         share: Any = self.stop_above
         act = JOB_ACTS.get(self.action)
         runs = act is not None and act.runs
-        text = say(_("Use one of %(actions)s."), code="invalid_choice", actions=", ".join(Action.values))
+        text = say(_("Use one of %(choices)s."), code="invalid_choice", choices=", ".join(Action.values))
         yield "action", self.action in Action.values, text
         text = say(_('Name the jobs by a filter; to act on all jobs, say {"all": true}.'), code="names_all")
         yield "filters", not self.filters.is_empty and self.filters.is_storable, text
         if act is not None and act.takes_priority:
-            text = say(_("Use one of %(labels)s."), code="invalid_choice", labels=", ".join(Priority.words()))
+            text = say(_("Use one of %(choices)s."), code="invalid_choice", choices=", ".join(Priority.words()))
             yield "value", self.priority is not None, text
         else:
             text = say(_("Only a change of priority takes a value."), code="takes_no_value")

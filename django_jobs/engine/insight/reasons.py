@@ -117,9 +117,8 @@ REASONS: Final[Mapping[str, Reason]] = {
     ),
     "duty_stalled": Reason(
         _("A duty of the scheduler is stalled"),
-        _("The duty makes no round."),
-        _("The scheduler's log says where the duty hangs. Restart that process if the duty does not go on."),
-        ("duty", "scheduler", "since"),
+        advice=_("The scheduler's log says where the duty hangs. Restart that process if the duty does not go on."),
+        shown=("duty", "scheduler", "since"),
     ),
     "no_worker": Reason(
         _("No worker"),
@@ -136,19 +135,15 @@ REASONS: Final[Mapping[str, Reason]] = {
         _MEND,
         ("organization", "waiting", "since", "error"),
     ),
-    "type_failing": Reason(_("A job type fails"), _("Most of its recent attempts failed."), shown=("failed", "since")),
+    "type_failing": Reason(_("A job type fails"), shown=("failed", "since")),
     "queue_waiting": Reason(
         _("A queue waits"),
         _NEGLECTED,
         _("Look whether Redis answers, at the workers' logs, and whether RQ is suspended (“rq resume”)."),
         ("waiting", "minutes", "slots", "free", "since"),
     ),
-    "dead_letters": Reason(
-        _("Many dead letters"), _("Many jobs became Dead Letters."), shown=("count", "minutes", "since")
-    ),
-    "schedule_cannot_fire": Reason(
-        _("A schedule cannot fire"), _("It could not submit its jobs the last time."), shown=("since",)
-    ),
+    "dead_letters": Reason(_("Many dead letters"), shown=("count", "minutes", "since")),
+    "schedule_cannot_fire": Reason(_("A schedule cannot fire"), shown=("since",)),
     "broker_unavailable": Reason(
         long=_(
             "Redis cannot be reached. Jobs are still accepted and wait in the database; none starts until it is back."
@@ -168,7 +163,6 @@ REASONS: Final[Mapping[str, Reason]] = {
         long=_(
             "Nothing is counted yet: the charts and the table of job types stay empty until the scheduler has done it."
         ),
-        advice=_("That takes some seconds once a scheduler runs."),
     ),
     "counts_late": Reason(
         long=_("The charts are late. What waits and runs is up to date."),

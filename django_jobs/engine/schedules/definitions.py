@@ -230,9 +230,8 @@ def _check_times(values: dict[str, Any], errors: Errors) -> None:
     """Require cron or an interval, and a good one."""
     expression, seconds = values["cron"], values["every"]
     if bool(expression) == (seconds is not None):
-        neither = say(_("Give cron (five fields) or every (seconds)."), code="required")
-        both = say(_("Give cron or every, not both."), code="two_rules")
-        errors["cron"] = [both if expression else neither]
+        code = "two_rules" if expression else "required"
+        errors["cron"] = [say(_("Give either cron (five fields) or every (seconds)."), code=code)]
         return
     if seconds is not None:
         problem, field = timetable.interval_problem(seconds), "every"
@@ -256,7 +255,8 @@ def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
     jitter = given.get("jitter", 0)
     jitter = int(jitter.total_seconds()) if isinstance(jitter, dt.timedelta) else jitter
     if isinstance(jitter, bool) or not isinstance(jitter, int) or not 0 <= jitter <= MAX_JITTER:
-        errors["jitter"] = [say(_("Give whole seconds from 0 to %(most)d."), code="out_of_range", most=MAX_JITTER)]
+        text = _("Give whole seconds from %(least)d to %(most)d.")
+        errors["jitter"] = [say(text, code="out_of_range", least=0, most=MAX_JITTER)]
     values = {"jitter": jitter, "is_enabled": given.get("is_enabled", True)}
     if not isinstance(values["is_enabled"], bool):
         errors["is_enabled"] = [say("Give True or False.", code="not_true_or_false")]

@@ -67,14 +67,16 @@ def interval_seconds(value: Any) -> Any:
 def interval_problem(seconds: object) -> str | None:
     """Return what is wrong with these seconds; None if nothing is."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        return say(_("Give the seconds as a whole number, or a timedelta, or every(…)."), code="not_a_number")
-    if seconds != seconds or seconds < 1:  # noqa: PLR0124  (NaN alone differs from itself)
-        return say(_("A schedule fires at most once a second: give 1 second or more."), code="too_often")
-    if not isinstance(seconds, int):
-        return say(_("Give whole seconds."), code="not_whole")
-    if seconds <= LONGEST:
+        code = "not_a_number"
+    elif seconds != seconds or seconds < 1:  # noqa: PLR0124  (NaN alone differs from itself)
+        code = "too_often"
+    elif not isinstance(seconds, int):
+        code = "not_whole"
+    elif seconds > LONGEST:
+        code = "too_large"
+    else:
         return None
-    return say(_("Give at most %(count)d seconds (366 days)."), code="too_large", count=LONGEST)
+    return say(_("Give whole seconds from %(least)d to %(most)d."), code=code, least=1, most=LONGEST)
 
 
 def interval_words(seconds: int) -> str:
@@ -123,7 +125,7 @@ def normalized_cron(cron: str) -> str:
 
 def cron_problem(cron: object) -> str | None:
     """Return what is wrong with an expression, in a sentence; None if nothing is."""
-    return _problem(cron) if isinstance(cron, str) else say(_("Give the expression as text."), code="not_a_text")
+    return _problem(cron) if isinstance(cron, str) else say(_("Give a text."), code="not_a_text")
 
 
 @functools.lru_cache(maxsize=1_000)
@@ -142,7 +144,7 @@ def _problem(cron: str) -> str | None:
 
 def _wrong_shape(cron: str, fields: list[str]) -> str:
     if len(cron) > MAX_LENGTH:
-        return say(_("Give at most %(count)d characters."), code="too_long", count=MAX_LENGTH)
+        return say(_("Give at most %(most)s characters."), code="too_long", most=MAX_LENGTH)
     code = "macro" if fields and fields[0].startswith("@") else "number_of_fields"
     text = _(
         "Give five fields (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'; these are "
