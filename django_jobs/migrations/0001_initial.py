@@ -18,7 +18,7 @@ from django_jobs.models.base import PriorityField, WorkedOffField
 USER = settings.AUTH_USER_MODEL
 ORGANIZATION = settings.DJANGO_JOBS_ORGANIZATION_MODEL
 
-LIMIT = [MinValueValidator(1, "Leave it blank for no limit; to stop a type, pause it."), MaxValueValidator(1000000)]
+LIMIT = [MinValueValidator(1, "Use 1 or more; to stop a type, pause it."), MaxValueValidator(1000000)]
 SECONDS = [MinValueValidator(1), MaxValueValidator(2592000)]
 SPANS = [(60, "Minute"), (3600, "Hour"), (86400, "Day")]
 STATUSES = ["Pending", "Queued", "Running", "Completed", "Failed", "Timed Out", "Canceled", "Dead Letter"]

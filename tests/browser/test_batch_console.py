@@ -48,7 +48,7 @@ def test_open_pages_follow_counts_graph_and_failures_until_the_batch_is_mended(
     expect(page.get_by_text("1 of 5")).to_be_visible()
     page.get_by_role("link", name="Newsletter").click()
     expect(page.locator(".djobs-node")).to_have_count(5)
-    assert box(page, jobs[0]).endswith("Completed; 3 wait for it")
+    assert box(page, jobs[0]).endswith("Completed; Others that wait for it: 3")
 
     end(raised(start(reread(jobs[1])), "Permanent", text="no such mailbox"))
     verbs.follow_up()
