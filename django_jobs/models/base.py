@@ -180,9 +180,11 @@ def user_key(**options: Any) -> models.ForeignKey[Any, Any]:
 if TYPE_CHECKING:
     _SmallIntegerField = models.SmallIntegerField[Any, int]
     _CharField = models.CharField[Any, str | None]
+    _TextColumn = models.CharField[Any, str]
 else:  # generic for the type checker only
     _SmallIntegerField = models.SmallIntegerField
     _CharField = models.CharField
+    _TextColumn = models.CharField
 
 
 class PriorityField(_SmallIntegerField):
@@ -218,7 +220,7 @@ class PriorityField(_SmallIntegerField):
         return name, path, args, kwargs
 
 
-class WordField(_CharField):
+class WordField(_TextColumn):
     """A column for one of some words. Migrations do not know the words: a new one is no change of the schema."""
 
     def deconstruct(self) -> Any:

@@ -8,12 +8,12 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
-from django_jobs.models import Job, Schedule
+from django_jobs.models import Job, Operation, Schedule
 from django_jobs.statuses import Status
 from tests.support.admin import client_of, superuser
 from tests.support.brokers import job_in, pending_job, reread, running_job
 from tests.support.factories import make_job_type
-from tests.support.verbs import Scheduler
+from tests.support.operations import finish
 from tests.swapped.test_tenants import make_seat, make_tenant
 
 pytestmark = [
@@ -53,7 +53,7 @@ def test_staff_see_and_replay_the_jobs_of_their_tenant_alone(tenant: Any) -> Non
     assert [str(row.count) for row in context["rows"]] == ["1"]
     fields = {"action": "retry_all", "job_type": kind.pk, "fingerprint": own.error_fingerprint}
     client.post(reverse("admin:django_jobs_failure_act"), fields)
-    Scheduler("one").tick()
+    finish(Operation.objects.get())
     assert reread(own).status != Status.DEAD_LETTER
     assert reread(foreign).status == Status.DEAD_LETTER
 
@@ -71,5 +71,5 @@ def test_a_manager_makes_finds_and_fires_a_schedule_of_their_tenant(tenant: Any)
     client.post(reverse("admin:django_jobs_schedule_change", args=[made.pk]), {**values, "every": "2 h"})
     client.post(reverse("admin:django_jobs_schedule_fire", args=[made.pk]))
     assert Job.objects.get().organization_id == tenant.pk
-    listed = client.get(reverse("admin:django_jobs_schedule_changelist"), {"organization": str(tenant.pk)})
+    listed = client.get(reverse("admin:django_jobs_schedule_changelist"), {"organization": "acme"})
     assert [(row.every, row.shown_tenant) for row in listed.context["cl"].result_list] == [(7200, "acme")]

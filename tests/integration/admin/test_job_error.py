@@ -84,7 +84,7 @@ def test_what_happens_next_is_said(fields: dict[str, object], code: str, numbers
 
 def test_dead_letters_lead_to_their_group(root: Client, mine: Organization) -> None:
     job = failed(mine, "Permanent")
-    group = f"{url('failure', 'group')}?job_type={job.job_type_id}&amp;fingerprint={job.error_fingerprint}"
+    group = f"{url('failure', 'group')}?job_type={job.job_type_id}&amp;error_fingerprint={job.error_fingerprint}"
     assert f'<a href="{group}">' in page_of(root, job)
 
 
