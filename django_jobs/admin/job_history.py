@@ -306,7 +306,7 @@ BAD: Final = frozenset({"WARNING", "ERROR", "CRITICAL"})
 class JobLogs(OwnPages):
     """The logs on a job's page, and the page of one attempt's."""
 
-    def read_logs(self, job: Job, scope: Scope, *, whole: bool) -> dict[int, SafeString]:
+    def read_logs(self, job: Job, scope: Scope, *, whole: bool) -> dict[int, dict[str, Any]]:
         """Return what is shown of the newest attempts' logs, by attempt; nothing to whom the policy does not show it.
 
         Of the latest one that wrote anything the lines are there, of the others a link.
@@ -315,14 +315,13 @@ class JobLogs(OwnPages):
             return {}
         rows = AttemptLog.primary.filter(job_id=job.pk).order_by("-attempt").defer("first_lines", "last_lines")
         found = list(rows[: ALL_ATTEMPTS if whole else MAX_ATTEMPTS])
-        shown = {row.attempt: self._linked(row, job) for row in found}
+        page_url = self.url_of("change", job.pk).removesuffix("change/")
+        shown: dict[int, dict[str, Any]] = {
+            row.attempt: {"title": _title(row), "url": f"{page_url}log/{row.attempt}/"} for row in found
+        }
         if found and found[0].kept <= INLINE:
-            shown[found[0].attempt] = _folded(found[0])
+            shown[found[0].attempt] = {"title": _title(found[0]), "zone": zone_text(), "lines": _lines(found[0])}
         return shown
-
-    def _linked(self, row: AttemptLog, job: Job) -> SafeString:
-        address = f"{self.url_of('change', job.pk).removesuffix('change/')}log/{row.attempt}/"
-        return format_html('<a href="{}">{}</a>', address, _title(row))
 
     @view("<path:object_id>/log/<int:attempt>/", "log")
     def _log(self, request: HttpRequest, job: Job, attempt: int) -> HttpResponse:
@@ -333,7 +332,8 @@ class JobLogs(OwnPages):
             raise Http404
         title = _("%(job)s: log of attempt %(number)d") % {"job": job.name, "number": attempt}
         back_url = self.url_of("change", job.pk)
-        return self.page(request, "job/log.html", title, title, lines=_shown(row), back_url=back_url, job=job)
+        log = {"zone": zone_text(), "lines": _lines(row)}
+        return self.page(request, "job/log.html", title, title, log=log, back_url=back_url, job=job)
 
 
 def _title(row: AttemptLog) -> str:
@@ -341,44 +341,15 @@ def _title(row: AttemptLog) -> str:
     return ngettext("%(number)d line of its log", "%(number)d lines of its log", number) % {"number": number}
 
 
-def _folded(row: AttemptLog) -> SafeString:
-    return format_html(
-        '<details data-djobs-fold="log {}"><summary>{}</summary>{}</details>', row.attempt, _title(row), _shown(row)
-    )
+def _lines(row: AttemptLog) -> list[dict[str, Any]]:
+    """Return the lines that were kept, and between the first and the last ones how many were not."""
+    text = ngettext("%(number)d line is not kept.", "%(number)d lines are not kept.", row.dropped)
+    gap = [{"cut": text % {"number": row.dropped}}] if row.dropped else []
+    return [*map(_line, row.first_lines), *gap, *map(_line, row.last_lines)]
 
 
-def _shown(row: AttemptLog) -> SafeString:
-    first, last = ([Line(*line) for line in lines] for lines in (row.first_lines, row.last_lines))
-    return format_html(
-        '<p class="help djobs-log-zone">{}</p><ol class="djobs-log" dir="auto" tabindex="0">{}{}{}</ol>',
-        zone_text(),
-        _items(first),
-        _gap(row.dropped),
-        _items(last),
-    )
-
-
-def _gap(dropped: int) -> SafeString | str:
-    if not dropped:
-        return ""
-    words = ngettext("%(number)d line is not kept.", "%(number)d lines are not kept.", dropped) % {"number": dropped}
-    return format_html('<li class="djobs-log-cut">… {}</li>', words)
-
-
-def _items(lines: Sequence[Line]) -> SafeString:
-    return format_html_join(
-        "",
-        '<li><time datetime="{}">{}</time> <span class="{}">{}</span> <small>{}</small> <bdi>{}</bdi></li>',
-        (
-            (
-                moment.isoformat(),
-                f"{localtime(moment):%H:%M:%S}.{moment.microsecond // 1000:03d}",
-                "djobs-log-bad" if line.level in BAD else "djobs-log-level",
-                line.level,
-                line.logger,
-                line.text,
-            )
-            for line in lines
-            for moment in [dt.datetime.fromtimestamp(line.moment, dt.UTC)]
-        ),
-    )
+def _line(stored: Sequence[Any]) -> dict[str, Any]:
+    told = Line(*stored)
+    moment = dt.datetime.fromtimestamp(told.moment, dt.UTC)
+    time = f"{localtime(moment):%H:%M:%S}.{moment.microsecond // 1000:03d}"
+    return {"told": told, "moment": moment.isoformat(), "time": time, "is_bad": told.level in BAD}
