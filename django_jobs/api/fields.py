@@ -100,7 +100,7 @@ class ObjectField(DescribedField, serializers.JSONField):
         return value
 
 
-class WordField(DescribedField, serializers.CharField):
+class ShownWordField(DescribedField, serializers.CharField):
     """Show one of a few words. It is for answers alone: it does not check what comes in."""
 
     def __init__(self, *, words: list[str], **kwargs: Any) -> None:
@@ -301,7 +301,7 @@ def fields_of(kind: type[Any], **options: Any) -> dict[str, Any]:
     """Return a serializer field for each field of a dataclass, by name and in the same order.
 
     A field's ``metadata`` are more arguments of its serializer field, ``options`` those of all; with ``words`` that is
-    a WordField. KeyError for a type that has no serializer field here.
+    a ShownWordField. KeyError for a type that has no serializer field here.
     """
     types = get_type_hints(kind)
     return {item.name: _field(types[item.name], {**item.metadata, **options}) for item in dataclasses.fields(kind)}
@@ -309,7 +309,7 @@ def fields_of(kind: type[Any], **options: Any) -> dict[str, Any]:
 
 def _field(kind: Any, more: Mapping[str, Any]) -> Any:
     plain = [part for part in get_args(kind) if part is not NoneType] if NoneType in get_args(kind) else [kind]
-    make: Callable[..., Any] = WordField if "words" in more else _FIELDS[plain[0]]
+    make: Callable[..., Any] = ShownWordField if "words" in more else _FIELDS[plain[0]]
     return make(**({"allow_null": True} if plain != [kind] else {}), **more)
 
 

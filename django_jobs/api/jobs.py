@@ -33,10 +33,10 @@ from django_jobs.api.fields import (
     ListFilterBackend,
     ObjectField,
     PriorityInput,
+    ShownWordField,
     StatusSerializer,
     StrictSerializer,
     ValueFilter,
-    WordField,
 )
 from django_jobs.api.pagination import RESULT, JobListPagination, asks_for_results
 from django_jobs.conf import output_storage
@@ -130,10 +130,10 @@ class LogSerializer(serializers.Serializer[Any]):
 
     id = serializers.IntegerField()
     from_status = serializers.CharField(help_text="Empty for the submission.")
-    to_status = WordField(words=Status.values)
+    to_status = ShownWordField(words=Status.values)
     timestamp = serializers.DateTimeField()
     actor = serializers.CharField()
-    actor_kind = WordField(words=ActorKind.values)
+    actor_kind = ShownWordField(words=ActorKind.values)
     message = serializers.CharField()
     attempt = serializers.IntegerField()
 

@@ -29,7 +29,7 @@ UserAndJob = tuple[Any, int]
 LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message")
 
 
-class Refused(JobsError):
+class FrameRefused(JobsError):
     """The user may not join the room. ``code`` and ``detail`` are those of the error frame."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -74,7 +74,7 @@ def authorize_all(questions: Sequence[tuple[Any, Room]]) -> list[Target | Except
 
 
 def authorize(user: Any, room: Room) -> Target:
-    """Return what the room stands for. Raises Refused if the user may not join it.
+    """Return what the room stands for. Raises FrameRefused if the user may not join it.
 
     A room that the user may not know of is refused like one that does not exist.
     """
@@ -84,14 +84,14 @@ def authorize(user: Any, room: Room) -> Target:
         raise
     except Exception as error:
         complain(error)  # the host's policy failed
-        raise Refused("forbidden", "Whether you may listen cannot be told at this moment.") from error
+        raise FrameRefused("forbidden", "Whether you may listen cannot be told at this moment.") from error
 
 
 def _authorize(user: Any, room: Room) -> Target:
     scope = Scope(user)
     if room.kind == ADMIN:
         if not scope.is_system_admin:
-            raise Refused("forbidden", "Only system administrators may listen to this room.")
+            raise FrameRefused("forbidden", "Only system administrators may listen to this room.")
         return Target(room.name, None)
     try:
         if room.kind == JOB:
@@ -103,11 +103,11 @@ def _authorize(user: Any, room: Room) -> Target:
         else:
             target = Target(room.name, scope.organization(room.key))
     except (JobNotFound, BatchNotFound) as error:
-        raise Refused("not_found", "There is no such room.") from error
+        raise FrameRefused("not_found", "There is no such room.") from error
     # The user may see the organization. What is left to ask is whether it is active; system admins need not ask.
     is_heard = scope.is_system_admin or _active([target.organization_pk], is_active)
     if not is_heard:
-        raise Refused("forbidden", "The organization is not active.")
+        raise FrameRefused("forbidden", "The organization is not active.")
     return target
 
 

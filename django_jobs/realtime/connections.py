@@ -12,7 +12,7 @@ from typing import Any, Final
 from django.db import Error
 
 from django_jobs.realtime import protocol
-from django_jobs.realtime.authorization import Refused, Target
+from django_jobs.realtime.authorization import FrameRefused, Target
 from django_jobs.realtime.hub import Hub
 from django_jobs.realtime.identity import Identity
 from django_jobs.realtime.joins import Join
@@ -208,15 +208,15 @@ class Connection:
                 return
             is_within_rate = self._rate_limit.take(1 + size // USUAL_BYTES)
             if not is_within_rate and size > USUAL_BYTES:
-                raise Refused("limit", f"At most {FRAMES_A_SECOND} frames a second, fewer where they are long.")
+                raise FrameRefused("limit", f"At most {FRAMES_A_SECOND} frames a second, fewer where they are long.")
             frame = parse()
             room = frame.get("room")
             if not is_within_rate:
-                raise Refused("limit", f"At most {FRAMES_A_SECOND} frames a second.")
+                raise FrameRefused("limit", f"At most {FRAMES_A_SECOND} frames a second.")
             await self._act(frame, reply)
         except BadFrame as error:
             reply(protocol.error_frame("bad_request", str(error), room))
-        except Refused as error:
+        except FrameRefused as error:
             reply(protocol.error_frame(error.code, error.detail, room))
         except Error as error:
             logger.warning("event=socket_closed error=%r", error)
@@ -240,7 +240,7 @@ class Connection:
         if since is not None and (type(since) is not int or not 0 <= since < 2**63):
             raise BadFrame("since is the id of an event.")
         if room.name not in self.socket.subscriptions and len(self.socket.subscriptions) >= MAX_ROOMS:
-            raise Refused("limit", f"At most {MAX_ROOMS} rooms a connection.")
+            raise FrameRefused("limit", f"At most {MAX_ROOMS} rooms a connection.")
         self._drop(room.name)  # a room that is joined again starts from the beginning
         target = await self._hub.authorizations.ask((self.socket.user, room))
         subscription = await self._hub.subscribe(self.socket, target)
@@ -284,5 +284,5 @@ def _room(name: object) -> Room:
         raise BadFrame("room is a text such as org:ORG-2026-00001.")
     room = parse_room(name)
     if room is None:
-        raise Refused("not_found", "There is no such room.")
+        raise FrameRefused("not_found", "There is no such room.")
     return room

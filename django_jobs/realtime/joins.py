@@ -16,7 +16,7 @@ from django_jobs.engine.store import database
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Job
 from django_jobs.realtime import events, protocol
-from django_jobs.realtime.authorization import Refused, Target, hidden_jobs
+from django_jobs.realtime.authorization import FrameRefused, Target, hidden_jobs
 from django_jobs.realtime.database_threads import answer_each
 from django_jobs.realtime.events import MissedEvents, catch_up_all, catch_up_job, catch_up_organization
 
@@ -46,7 +46,7 @@ def read_all(questions: Sequence[Question]) -> list[Join | Exception]:
 
 
 def read(target: Target, since: int | None, user: Any, known: CatchUps | None = None) -> Join:
-    """Return what ``user`` is told who joins now and saw the events up to ``since``. Raises Refused.
+    """Return what ``user`` is told who joins now and saw the events up to ``since``. Raises FrameRefused.
 
     ``known`` holds what was read for other joins since this user subscribed, and is added to.
     """
@@ -58,7 +58,7 @@ def read(target: Target, since: int | None, user: Any, known: CatchUps | None = 
             found, more = _read_job(target.job_pk, since, user)
         except PolicyFailed as error:
             complain(error)
-            raise Refused("forbidden", "Whether you may listen cannot be told at this moment.") from error
+            raise FrameRefused("forbidden", "Whether you may listen cannot be told at this moment.") from error
     else:
         key, more = (target.organization_pk, since), {}
         found = known[key] = known[key] if key in known else _read_log(*key)
@@ -92,7 +92,7 @@ def _read_state(pk: int, since: int | None, user: Any) -> tuple[MissedEvents, di
     now = protocol.moment(database.now())  # progress that is older than this is older than the state
     job = _find(pk)
     if job is None:
-        raise Refused("not_found", "There is no such room.")
+        raise FrameRefused("not_found", "There is no such room.")
     data, missing = protocol.state_of(describe(job, user=user))
     if "result" in job.get_deferred_fields():
         missing.append("result")
@@ -103,7 +103,7 @@ def _read_batch(pk: int) -> dict[str, Any]:
     now = protocol.moment(database.now())
     status = batches.describe_batch(pk)
     if status is None:
-        raise Refused("not_found", "There is no such room.")
+        raise FrameRefused("not_found", "There is no such room.")
     return {"data": protocol.state_of_batch(status), "updated_at": now}
 
 

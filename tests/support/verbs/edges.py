@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from django_jobs.realtime.authorization import authorize as authorize_join
     from django_jobs.realtime.authorization import authorize_all as authorize_joins
     from django_jobs.realtime.authorization import hidden_jobs
-    from django_jobs.realtime.authorization import Refused as JoinRefused
+    from django_jobs.realtime.authorization import FrameRefused as JoinRefused
     from django_jobs.realtime.authorization import Target as RoomTarget
     from django_jobs.realtime.broadcast import LayerBroadcaster
     from django_jobs.realtime.connections import Connection as SocketConnection
