@@ -118,7 +118,7 @@ def test_an_operator_pauses_a_type_and_sees_it_hold(
     passing = submit_job(make_job_type(), organization)
     wait_until(lambda: Job.objects.get(pk=passing.pk).status == "Completed", 30, "a job of another type")
     page.goto("/admin/django_jobs/monitor/")
-    expect(page.locator("[data-code=types_paused]")).to_contain_text("mails")
+    expect(page.locator("[data-code=type_paused]")).to_contain_text("mails")
     expect(tile(page, "Waiting")).to_have_text("1")
 
     page.goto(url("jobtype", "change", kind.pk))
