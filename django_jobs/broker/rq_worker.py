@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import redis
-from django.db import Error
+from django.db import Error, connections
 from redis import Redis
 from rq import SimpleWorker, get_current_job
 from rq.executions import Execution
@@ -150,7 +150,10 @@ class TicketWorker(SimpleWorker):
         except (ValueError, KeyError, TypeError, AttributeError):  # whoever may write to Redis says what they like
             return
         if command == CANCEL_COMMAND:
-            self._on_cancel(job_ids)
+            try:
+                self._on_cancel(job_ids)
+            finally:
+                connections.close_all()  # this thread asks the database rarely, and holds no line in between
         elif command == "shutdown":
             self._on_shutdown()
 

@@ -404,8 +404,10 @@ def run_child(name: str, options: WorkerOptions, slots: SharedSlots, supervisor:
     events.tell_process_started("child")
     state = ChildState(name, options, ports.get_broker().consumer(name, options.queues), slots)
     child = Child(state, supervisor)
-    child.run()
-    events.stop()
+    try:
+        child.run()
+    finally:
+        events.stop()  # what waits there is told also by a worker that gives up
     return RECYCLED if child.is_recycled else 0
 
 

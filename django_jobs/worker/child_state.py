@@ -609,8 +609,12 @@ class ChildState:
         self.consumer.wake()
 
     def cancel(self, job_ids: Iterable[str]) -> None:
-        """Interrupt these jobs, since somebody canceled them; those that wait for a slot do not begin."""
-        pks = {parsed[0] for job_id in job_ids if (parsed := parse_job_id(job_id))}
+        """Interrupt these jobs, if their rows say so: whoever writes to the broker could name any.
+
+        Those that wait for a slot do not begin.
+        """
+        named = {parsed[0] for job_id in job_ids if (parsed := parse_job_id(job_id))}
+        pks = leases.canceled_of(named & {pk for pk, _ in self.known_attempts()})
         for claimed in self.in_hand.waiting():  # first, since what is taken out of it runs then
             claimed.is_canceled |= claimed.pk in pks
         self.running.cancel(pks)

@@ -349,6 +349,12 @@ def held_by(worker_name: str) -> set[tuple[int, int]]:
     return set(in_flight.read_in_flight(rows.values_list("pk", "attempt")))
 
 
+def canceled_of(pks: Collection[int]) -> set[int]:
+    """Return those of these jobs whose running attempt somebody asked to stop."""
+    rows = Job.primary.filter(pk__in=pks, status=Status.RUNNING, cancel_requested_at__isnull=False)
+    return set(rows.values_list("pk", flat=True)) if pks else set()
+
+
 def left_by(worker_name: str) -> set[tuple[int, int]]:
     """Return the attempts (job, attempt) of a worker that is gone, also what a walk from a mark on overlooks."""
     in_flight.forget_in_flight()

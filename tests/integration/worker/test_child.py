@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from django_jobs import submit_job
+from django_jobs import cancel_job, submit_job
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import JobType, Worker
 from tests.support import verbs
@@ -216,6 +216,9 @@ def test_a_hint_that_a_job_was_canceled_interrupts_its_handler(child: Child, bro
     (job, claimed), interrupter = running_job(), Interrupter(on_main_thread=False)
     child.state.running.add(claimed, interrupter)
     child._announce()
+    broker.request_cancel(WORKER, [job.name])
+    assert interrupter.wanted is None  # its row does not say so
+    cancel_job(job.name)
     broker.request_cancel(WORKER, [job.name])
     assert interrupter.wanted is JobCanceled
 

@@ -289,6 +289,18 @@ def test_what_is_canceled_while_it_waits_for_a_slot_does_not_begin(child: Child)
         assert child.is_idle()
 
 
+def test_a_hint_of_the_broker_alone_keeps_nothing_from_beginning(child: Child) -> None:
+    """The row says whether a job is canceled: anybody who may write to Redis could send the hint."""
+    job, claimed = running_job()
+    claimed.handler = lambda _: None
+    child.state.in_hand.put([claimed])
+    child.state.cancel([job.name])
+    child.slots.run_batch()
+    child.slots.wait()
+    child.state.settle()
+    assert reread(job).status == "Completed"
+
+
 async def never_async(context: Any) -> None:
     never(context)
 
