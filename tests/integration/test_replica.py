@@ -88,7 +88,7 @@ def pages(jobs: list[Job]) -> list[str]:
             for query in ("?q=ORG-MINE", "?status=Dead+Letter", f"?organization={jobs[0].organization_id}")
         ),
         f"{url('job', 'live')}?ids={','.join(str(job.pk) for job in jobs)}",
-        f"{url('executionlog', 'changelist')}?type={jobs[0].job_type_id}",
+        f"{url('executionlog', 'changelist')}?job_type={jobs[0].job_type_id}",
     ]
 
 
