@@ -205,5 +205,5 @@ def _about_type(links: Links, alert: Alert, back: str, *, may_act: bool) -> Iter
     if may_act and alert.rule == rules.TYPE_FAILING:
         fingerprint = str(alert.facts.get("fingerprint") or "")
         fields = {"job_type": alert.subject, "action": "retry_one", "next": back}
-        own = {"fingerprint": fingerprint} if fingerprint else {}
+        own = {"error_fingerprint": fingerprint} if fingerprint else {}
         yield Button(words=_("Retry one"), url=links.page("failure_act"), fields=fields | own)

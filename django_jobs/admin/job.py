@@ -157,42 +157,54 @@ class JobFacts(BaseAdmin):
                 [Fact("output", _("output"), job.output_reference if results else "", lambda _name: output_line(job))],
                 [Fact("correlation", _("metadata"), without_carried(job.metadata), written)],
             ),
-            FactGroup(
-                _("Times"),
-                [
-                    Fact("created", _("created"), job.created_at, moment),
-                    Fact("due", _("due at"), job.run_at, moment),
-                    Fact("expires", _("expires at"), job.expires_at, moment),
-                    Fact("queued", _("queued"), job.queued_at, moment),
-                    Fact("started", _("started"), job.started_at, moment),
-                    Fact("ended_at", _("ended"), job.completed_at, moment),
-                ],
-                [
-                    Fact("waited", _("waited"), JobColumns.waited(job)),
-                    Fact("ran", _("ran"), JobColumns.ran(job)),
-                    Fact("time_limit", _("time limit"), job.timeout_seconds, format_duration),
-                    Fact("next_retry", _("next retry"), job.next_retry_at, moment),
-                ],
-            ),
-            FactGroup(
-                _("Cancellation"),
-                [
-                    Fact("cancel_requested", _("cancel requested"), job.cancel_requested_at, moment),
-                    Fact("canceled", _("canceled"), job.canceled_at, moment),
-                    Fact("canceler", _("by"), job.canceled_by, line),
-                ],
-            ),
-            FactGroup(
-                _("Worker"),
-                [
-                    Fact("latest_attempt", _("attempt"), job.attempt),
-                    Fact("worker", _("worker"), worker, lambda name: worker_line(pages, name)),
-                    Fact("lease", _("lease until"), job.lease_expires_at, moment),
-                ],
-                is_collapsible=True,
-            ),
+            _times(job),
+            _cancellation(job),
+            _latest_attempt(pages, job, worker),
         )
         return [group for group in groups if group]
+
+
+def _times(job: Job) -> FactGroup:
+    return FactGroup(
+        _("Times"),
+        [
+            Fact("created", _("created"), job.created_at, moment),
+            Fact("due", _("due at"), job.run_at, moment),
+            Fact("expires", _("expires at"), job.expires_at, moment),
+            Fact("queued", _("queued"), job.queued_at, moment),
+            Fact("started", _("started"), job.started_at, moment),
+            Fact("ended_at", _("ended"), job.completed_at, moment),
+        ],
+        [
+            Fact("waited", _("waited"), JobColumns.waited(job)),
+            Fact("ran", _("ran"), JobColumns.ran(job)),
+            Fact("time_limit", _("time limit"), job.timeout_seconds, format_duration),
+            Fact("next_retry", _("next retry"), job.next_retry_at, moment),
+        ],
+    )
+
+
+def _cancellation(job: Job) -> FactGroup:
+    return FactGroup(
+        _("Cancellation"),
+        [
+            Fact("cancel_requested", _("cancel requested"), job.cancel_requested_at, moment),
+            Fact("canceled", _("canceled"), job.canceled_at, moment),
+            Fact("canceler", _("by"), job.canceled_by, line),
+        ],
+    )
+
+
+def _latest_attempt(pages: OpenPages, job: Job, worker: str) -> FactGroup:
+    return FactGroup(
+        _("Worker"),
+        [
+            Fact("latest_attempt", _("attempt"), job.attempt),
+            Fact("worker", _("worker"), worker, lambda name: worker_line(pages, name)),
+            Fact("lease", _("lease until"), job.lease_expires_at, moment),
+        ],
+        is_collapsible=True,
+    )
 
 
 def output_line(job: Job) -> SafeString | str:

@@ -27,7 +27,10 @@ T = TypeVar("T")
 
 
 def add_up(seconds: float, counts: Iterable[int]) -> int:
-    """Return the sum of counts, each of a step that is taken as it is asked for: for so many seconds, one at least."""
+    """Take steps for so many seconds, at least one, and return the sum of their counts.
+
+    A step is taken as its count is asked for.
+    """
     until, total = time.monotonic() + seconds, 0
     for count in counts:
         total += count

@@ -1,4 +1,4 @@
-"""Noting who changed a job type or a tenant, or deleted jobs: a row in the admin's history and a line in the log."""
+"""Notes of changes to types, tenants and batches, and of deleted jobs: the admin's history and a line in the log."""
 
 from __future__ import annotations
 

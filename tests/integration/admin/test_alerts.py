@@ -238,7 +238,7 @@ def failures_of(kind: JobType) -> str:
 def test_a_failing_type_has_the_buttons_that_help(root: Client, kind: JobType) -> None:
     failing(kind)
     assert buttons(page(root)) == ["pause", failures_of(kind), "act"]
-    assert [item.fields.get("fingerprint") for item in row(root)["buttons"]] == [None, None, "f1"]
+    assert [item.fields.get("error_fingerprint") for item in row(root)["buttons"]] == [None, None, "f1"]
     (shown,) = monitor(root, range="day")["alarms"]["rows"]
     assert shown["buttons"][0].fields["next"] == f"{reverse('admin:django_jobs_monitor_changelist')}?range=day"
 

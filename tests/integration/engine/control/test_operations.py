@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import DataError, connection
 
 from django_jobs import retry_job, submit_job
@@ -16,14 +16,14 @@ from django_jobs.models import ExecutionLog, Job, JobType, Operation
 from django_jobs.statuses import Status
 from tests.support import verbs
 from tests.support.brokers import end, raised, reread, start
-from tests.support.factories import make_job_type, make_organization
+from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.operations import begin, dead, finish, later, work_off
 from tests.support.operations import start as start_on
 from tests.support.refusals import refused
 from tests.support.statements import statements_of
 from tests.support.ticks import WholeScheduler
 from tests.support.tuning import Tuning
-from tests.support.verbs import ActRights, Interpose, JobFilter, Scheduler
+from tests.support.verbs import ActRights, Interpose, JobFilter, Scheduler, Scope
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -266,3 +266,14 @@ def test_an_operation_that_ended_long_ago_is_forgotten(kind: JobType, system_adm
     Operation.objects.filter(pk=ended.pk).update(ended_at=ended.started_at - dt.timedelta(days=31))
     assert verbs.forget_old_operations() == 1
     assert Operation.objects.get() == recent
+
+
+def test_nobody_and_a_user_who_was_deactivated_see_no_operations(kind: JobType, system_admin: User) -> None:
+    of_code, own = (begin(job, who) for job, who in zip(dead(kind, 2), (None, system_admin), strict=True))
+    user = make_user()
+    Operation.objects.filter(pk=own.pk).update(user=user)
+    assert list(Scope(user).operations()) == [own]
+    assert set(Scope(system_admin).operations()) == {of_code, own}
+    user.is_active = False
+    assert not Scope(user).operations()
+    assert not Scope(AnonymousUser()).operations()
