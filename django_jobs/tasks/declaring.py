@@ -8,13 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from django_jobs.engine.job_types import types
-from django_jobs.tasks.framework import (
-    BaseTaskBackend,
-    InvalidTask,
-    InvalidTaskBackend,
-    Task,
-    task_backends,
-)
+from django_jobs.tasks.framework import InvalidTaskBackend, Task
 from django_jobs.texts import say
 
 # A task that says more of its jobs than Django's own: the class of what ``@task`` makes with JobsBackend.
@@ -36,10 +30,6 @@ class JobTask(Task):  # type: ignore[type-arg]
         object.__setattr__(self, "changes", dict(changes or {}))
         Task.__init__(self, **keywords)
 
-    def get_backend(self) -> BaseTaskBackend:
-        """Return the backend, as Django's own class does, without an import statement in each call."""
-        return task_backends[self.backend]
-
     def using(self, **changes: Any) -> JobTask:
         """Return a task with other defaults: Django's own four, and what one job may have of its own.
 
@@ -60,21 +50,21 @@ class JobTask(Task):  # type: ignore[type-arg]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Fields of the job type, by the names that a submission has for them.
-ALIASES: Final = {"timeout": "default_timeout"}
+#: The fields of the job type, by the names of their options.
+OF_TYPE: Final = {"timeout" if name == "default_timeout" else name: name for name in types.DECLARED_FIELDS}
 #: What only jobs have, and the type does not.
 OF_EACH_JOB: Final = ("organization", "unique_key", "on_duplicate")
 #: What one job may have in the place of what its type says.
 OF_ONE_JOB: Final = frozenset({*OF_EACH_JOB, "timeout", "max_retries", "deduplication_window", "expires_at"})
-#: The fields that a backend's options may say of one job in the place of its type, and what a submission calls them.
+#: What a backend's options may say of one job in the place of its type, and what a submission calls that.
 OF_BACKENDS_JOB: Final = {
-    "default_timeout": "timeout",
+    "timeout": "timeout",
     "max_retries": "max_retries",
     "deduplication_window": "deduplication_window",
     "default_priority": "priority",
 }
-OF_TASK: Final = frozenset({*OF_EACH_JOB, *ALIASES, *types.DECLARED_FIELDS})
-OF_BACKEND: Final = frozenset({"organization", *ALIASES, *types.DECLARED_FIELDS})
+OF_TASK: Final = frozenset({*OF_EACH_JOB, *OF_TYPE})
+OF_BACKEND: Final = frozenset({"organization", *OF_TYPE})
 
 _ATTRIBUTE: Final = "_django_jobs_options"
 
@@ -97,56 +87,24 @@ def task_options(**options: Any) -> Callable[[F], F]:
     return mark
 
 
-def refuse_unknown(call: str, options: Iterable[str], known: frozenset[str]) -> None:
-    """Raise TypeError for keywords that are not known in this place."""
+def refuse_unknown(
+    place: str, options: Iterable[str], known: frozenset[str], kind: type[Exception] = TypeError
+) -> None:
+    """Raise an error of this kind where an option is not known in this place."""
     unknown = sorted(set(options) - known)
     if unknown:
-        text = say(
-            "%(call)s got an unexpected keyword argument %(name)r; of a job it takes %(known)s.",
-            code="unknown_option",
-            call=call,
-            name=unknown[0],
-            known=", ".join(sorted(known)),
-        )
-        raise TypeError(text)
+        text = "%(place)s takes no option %(name)r; of a job it takes %(known)s."
+        raise kind(say(text, code="unknown_option", place=place, name=unknown[0], known=", ".join(sorted(known))))
 
 
 def refuse_unknown_of_backend(alias: str, options: Iterable[str]) -> None:
     """Raise InvalidTaskBackend where ``OPTIONS`` of the backend ``alias`` has an option that there is not."""
-    if OF_BACKEND.issuperset(options):
-        return
-    text = say(
-        "TASKS[%(alias)r]['OPTIONS'] has an unknown option %(name)r; known are %(known)s.",
-        code="unknown_option",
-        alias=alias,
-        name=min(set(options) - OF_BACKEND),
-        known=", ".join(sorted(OF_BACKEND)),
-    )
-    raise InvalidTaskBackend(text)
+    refuse_unknown(f"TASKS[{alias!r}]['OPTIONS']", options, OF_BACKEND, InvalidTaskBackend)
 
 
 def options_of(task: Task[..., Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is said of all jobs of a task, by the backend's ``defaults``, its function and its decorator."""
-    said = {**getattr(task.func, _ATTRIBUTE, {}), **getattr(task, "options", {})}
-    return {**_unsaid(defaults, said), **said} if defaults else said
-
-
-def defaults_of_one_job(task: Task[..., Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a backend's ``defaults`` say of one job in the place of its type, by the names of the fields."""
-    unsaid = _unsaid(defaults, options_of(task, {}))
-    fields = {ALIASES.get(name, name): value for name, value in unsaid.items()}
-    return {name: value for name, value in fields.items() if name in OF_BACKENDS_JOB}
-
-
-def _unsaid(defaults: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the defaults of which the task says nothing itself, under neither of their names."""
-    known = {ALIASES.get(name, name) for name in said}
-    return {name: value for name, value in defaults.items() if ALIASES.get(name, name) not in known}
-
-
-def changes_of(task: Task[..., Any]) -> Mapping[str, Any]:
-    """Return what ``using()`` said of one job."""
-    return getattr(task, "changes", {})
+    return {**defaults, **getattr(task.func, _ATTRIBUTE, {}), **getattr(task, "options", {})}
 
 
 def type_fields(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,15 +112,7 @@ def type_fields(options: Mapping[str, Any]) -> dict[str, Any]:
 
     Each enqueuing is a job of its own, unless the options name what makes two of them the same work.
     """
-    fields = {ALIASES.get(name, name): value for name, value in options.items() if name not in OF_EACH_JOB}
+    fields = {OF_TYPE[name]: value for name, value in options.items() if name not in OF_EACH_JOB}
     if "unique_key" not in options:
         fields.setdefault("deduplication_window", 0)
     return fields
-
-
-def refuse_contradictions(path: str, options: Mapping[str, Any]) -> None:
-    """Raise InvalidTask where an option is said under both of its names."""
-    for alias, name in ALIASES.items():
-        if alias in options and name in options:
-            text = "%(path)s says %(alias)s and %(name)s, which are the same: leave one out."
-            raise InvalidTask(say(text, code="said_twice", path=path, alias=alias, name=name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -19,7 +18,7 @@ from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import Priority
 from django_jobs.tasks import job_types, results
-from django_jobs.tasks.declaring import OF_BACKEND, changes_of, options_of, refuse_contradictions, type_fields
+from django_jobs.tasks.declaring import OF_BACKEND, options_of, type_fields
 from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, Task, TaskResult, normalize_json
 from django_jobs.tasks.results import ARGS, KWARGS
 from django_jobs.texts import say
@@ -27,25 +26,23 @@ from django_jobs.texts import say
 # The arguments of a task as the parameters of its job.
 
 
-def blame(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Raise an error that names the first argument that is no JSON."""
-    named = [(f"argument {number}", value) for number, value in enumerate(args, 1)]
-    for name, value in [*named, *((f"argument {name!r}", value) for name, value in kwargs.items())]:
-        try:
-            normalize_json(value)
-        except RecursionError as error:
-            text = "%(task)s(): %(argument)s is nested too deeply or contains itself."
-            raise ValueError(say(text, code="too_deep", task=task.module_path, argument=name)) from error
-        except (TypeError, ValueError) as error:
-            text = say(
-                "%(task)s(): %(argument)s is no JSON. %(error)s. Pass texts, numbers, booleans, None, lists and dicts "
-                "of these; of a row pass its key.",
-                code="no_json",
-                task=task.module_path,
-                argument=name,
-                error=str(error),
-            )
-            raise type(error)(text) from error
+def as_json(task: Task[..., Any], argument: str, value: Any) -> Any:
+    """Return an argument as JSON. Raises an error that names it where it is none."""
+    try:
+        return normalize_json(value)
+    except RecursionError as error:
+        text = "%(task)s(): %(argument)s is nested too deeply or contains itself."
+        raise ValueError(say(text, code="too_deep", task=task.module_path, argument=argument)) from error
+    except (TypeError, ValueError) as error:
+        text = say(
+            "%(task)s(): %(argument)s is no JSON. %(error)s. Pass texts, numbers, booleans, None, lists and dicts "
+            "of these; of a row pass its key.",
+            code="no_json",
+            task=task.module_path,
+            argument=argument,
+            error=str(error),
+        )
+        raise type(error)(text) from error
 
 
 def parameters(
@@ -67,30 +64,25 @@ def unique_key(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, A
 
     It is what a function makes of the arguments, or a text in which ``{name}`` stands for the argument of that name.
     """
-    if callable(wanted):
-        found = wanted(*args, **kwargs)
-    elif isinstance(wanted, str) and "{" not in wanted:
-        return wanted
-    else:
-        found = _filled(task, args, kwargs, wanted)
+    if isinstance(wanted, str):
+        return _filled(task, args, kwargs, wanted) if "{" in wanted else wanted
+    found = wanted(*args, **kwargs) if callable(wanted) else wanted
     if not isinstance(found, str):
         text = "%(task)s: its unique_key is %(found)r; it must be a text, or make one."
         raise InvalidTask(say(text, code="not_a_text", task=task.module_path, found=found))
     return found
 
 
-def _filled(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], wanted: Any) -> Any:
-    if not isinstance(wanted, str):
-        return wanted
+def _filled(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], pattern: str) -> str:
     try:
-        return wanted.format_map(_named(task, args, kwargs, "unique_key"))
+        return pattern.format_map(_named(task, args, kwargs, "unique_key"))
     except (KeyError, IndexError, AttributeError, ValueError) as error:
         text = say(
             "%(task)s: its unique_key %(key)r does not fit the arguments (%(error)r). Name them as the function does, "
             "such as '{customer_id}'.",
             code="key_does_not_fit",
             task=task.module_path,
-            key=wanted,
+            key=pattern,
             error=error,
         )
         raise InvalidTask(text) from error
@@ -113,11 +105,8 @@ def _named(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any],
 # Django's 201 priorities and our four, and the order within these.
 
 
-#: From this one up a task is Critical, and from that one up High.
-CRITICAL_FROM: Final = 51
-HIGH_FROM: Final = 1
-#: The lowest of them.
-LOW_FROM: Final = -100
+#: The least number of each priority, the most urgent first. 0 is the type's own.
+LEAST: Final = {Priority.CRITICAL: 51, Priority.HIGH: 1, Priority.LOW: -100}
 
 
 def priority_of(number: int) -> Priority | None:
@@ -125,11 +114,7 @@ def priority_of(number: int) -> Priority | None:
 
     A larger number never becomes a lower priority.
     """
-    if number == 0:
-        return None
-    if number < 0:
-        return Priority.LOW
-    return Priority.CRITICAL if number >= CRITICAL_FROM else Priority.HIGH
+    return next(priority for priority, least in LEAST.items() if number >= least) if number else None
 
 
 def head_start_of(number: int) -> int:
@@ -137,11 +122,8 @@ def head_start_of(number: int) -> int:
 
     So -1 has the most of the Low ones, and 0, the type's own priority, has none.
     """
-    if number == 0:
-        return 0
-    if number < 0:
-        return number - LOW_FROM
-    return number - (CRITICAL_FROM if number >= CRITICAL_FROM else HIGH_FROM)
+    priority = priority_of(number)
+    return 0 if priority is None else number - LEAST[priority]
 
 
 # Whose job a task becomes.
@@ -178,7 +160,6 @@ def _said_by(named: Any, alias: str) -> Any:
     return named if function is None else function()
 
 
-@functools.lru_cache(maxsize=100)
 def function_at(path: str, alias: str) -> Callable[[], Any] | None:
     """Return the function of a dotted path; None for a text that is none, but an id.
 
@@ -219,24 +200,19 @@ def enqueue(
 
     It is not where the task has a ``unique_key`` and the same work is there already: then the result is that job's.
     """
-    try:
-        result = results.of_unsubmitted(task, alias, args, kwargs)
-    except (TypeError, ValueError, RecursionError):
-        blame(task, args, kwargs)
-        raise
-    options, changes = options_of(task, defaults), changes_of(task)
-    given = _given(task, alias, result.args, result.kwargs, {**options, **changes} if changes else options)
-    for name in _AS_IT_IS:
-        if name in changes:
-            given[name] = changes[name]
+    args = [as_json(task, f"argument {number}", value) for number, value in enumerate(args, 1)]
+    kwargs = {name: as_json(task, f"argument {name!r}", value) for name, value in kwargs.items()}
+    options, changes = options_of(task, defaults), getattr(task, "changes", {})
+    given = _given(task, alias, args, kwargs, {**options, **changes})
+    given |= {name: changes[name] for name in _AS_IT_IS if name in changes}
     # A path is followed only where the code names it: what using() gets may come from outside.
     organization = changes.get("organization")
     if organization is None:
         organization = organization_for(options.get("organization"), alias)
     job, is_new = _submit(task, alias, options, organization, given, defaults)
     if is_new:
-        return results.submitted(result, job), True
-    return results.by_key([job.pk])[job.pk].result(), False
+        return results.result_of(job, [], task), True
+    return results.read(job.name), False
 
 
 def _given(
@@ -296,9 +272,10 @@ def check_options(alias: str, options: Mapping[str, Any]) -> list[CheckMessage]:
     ]
     if found:
         return found
+    fields = type_fields(options)
     found = [
         Error(f"{place}: {problem}", hint="See docs/tasks.md for what each option takes.", id="django_jobs.E044")
-        for problem in [*_value_problems(place, options), *_organization_problems(alias, options)]
+        for problem in [*value_problems(fields), *_organization_problems(alias, options)]
     ]
     return found or [
         Warning(
@@ -306,16 +283,8 @@ def check_options(alias: str, options: Mapping[str, Any]) -> list[CheckMessage]:
             hint="Add the pool to DJANGO_JOBS['POOLS'] and start workers for it, or name another.",
             id=UNKNOWN_POOL,
         )
-        for doubt in declaration_doubts(type_fields(options))
+        for doubt in declaration_doubts(fields)
     ]
-
-
-def _value_problems(place: str, options: Mapping[str, Any]) -> list[str]:
-    try:
-        refuse_contradictions(place, options)
-    except InvalidTask as error:
-        return [str(error)]
-    return value_problems(type_fields(options))
 
 
 def _organization_problems(alias: str, options: Mapping[str, Any]) -> list[str]:

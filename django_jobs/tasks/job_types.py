@@ -21,15 +21,14 @@ from django_jobs.engine.job_types.types import Declaration
 from django_jobs.engine.memory import Memory
 from django_jobs.engine.store import database
 from django_jobs.tasks import declaring, results
-from django_jobs.tasks.declaring import OF_BACKEND, JobTask, options_of
+from django_jobs.tasks.declaring import OF_BACKEND, OF_BACKENDS_JOB, OF_TYPE, JobTask, options_of
 from django_jobs.tasks.framework import BaseTaskBackend, InvalidTask, InvalidTaskBackend, Task, task_backends
 from django_jobs.texts import said, say
 
 logger = logging.getLogger("django_jobs")
 
-#: Characters of a type's name, and of the path of its handler.
+#: Characters of a type's name.
 MAX_NAME: Final = 100
-MAX_PATH: Final = 255
 #: Hexadecimal digits at the end of a name that is cut off.
 DIGITS: Final = 8
 
@@ -78,10 +77,6 @@ def declaration_of(declared: Task[..., Any], options: Mapping[str, Any]) -> Decl
     Raises InvalidTask where nobody could enqueue it.
     """
     path = declared.module_path
-    if len(TASK_PREFIX + path) > MAX_PATH:
-        text = "%(path)s has more than %(most)d characters; move the function."
-        raise InvalidTask(say(text, code="too_long", path=path, most=MAX_PATH - len(TASK_PREFIX)))
-    declaring.refuse_contradictions(path, options)
     fields = declaring.type_fields(options)
     _refuse_values(path, fields)
     return Declaration(
@@ -97,13 +92,14 @@ def declaration_of(declared: Task[..., Any], options: Mapping[str, Any]) -> Decl
 def defaults_of_one_job(task: Task[..., Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a backend's ``defaults`` say of one job in the place of its type, as a submission takes it.
 
-    A value is taken as the type's row would take it. Raises InvalidTask where that would not.
+    What the task says itself goes before them. A value is taken as the type's row would take it. Raises InvalidTask
+    where that would not.
     """
-    path = task.module_path
-    declaring.refuse_contradictions(path, defaults)
-    fields = declaring.defaults_of_one_job(task, defaults)
-    _refuse_values(path, fields)
-    return {declaring.OF_BACKENDS_JOB[name]: declared_types.stored_value(name, value) for name, value in fields.items()}
+    said = options_of(task, {})
+    own = {name: defaults[name] for name in OF_BACKENDS_JOB if name in defaults and name not in said}
+    fields = {OF_TYPE[name]: value for name, value in own.items()}
+    _refuse_values(task.module_path, fields)
+    return {OF_BACKENDS_JOB[name]: declared_types.stored_value(OF_TYPE[name], own[name]) for name in own}
 
 
 def _refuse_values(path: str, fields: Mapping[str, Any]) -> None:
@@ -116,35 +112,17 @@ def _refuse_values(path: str, fields: Mapping[str, Any]) -> None:
 def _make(task: Task[..., Any], alias: str, options: Mapping[str, Any]) -> str:
     """Make the row, or bring it up to date with the code; what an administrator changed stays.
 
-    Return the alias of the backend whose options it follows.
+    Return the alias of the backend whose options it follows. Raises InvalidTaskBackend for an option that there is not.
     """
     declared = _declared(task)
-    if declared.backend != alias and (others := _options_of_backend(declared.backend)) is not None:
-        alias, options = declared.backend, declaring.options_of(declared, others)
+    if declared.backend != alias and (backend := _own_backends().get(declared.backend)) is not None:
+        declaring.refuse_unknown_of_backend(declared.backend, backend.options)
+        alias, options = declared.backend, options_of(declared, backend.options)
     try:
         declared_types.ensure_type(declaration_of(declared, options), using=database.alias())
     except ImproperlyConfigured as error:
         raise InvalidTask(said(error)) from error
     return alias
-
-
-def _is_ours(backend: BaseTaskBackend) -> bool:
-    return issubclass(backend.task_class, JobTask)
-
-
-def _options_of_backend(alias: str) -> Mapping[str, Any] | None:
-    """Return the options of a backend; None where it is none of ours, or there is none of this alias.
-
-    Raises InvalidTaskBackend for an option that there is not.
-    """
-    try:
-        backend = task_backends[alias]
-    except InvalidTaskBackend:
-        return None
-    if not _is_ours(backend):
-        return None
-    declaring.refuse_unknown_of_backend(alias, backend.options)
-    return backend.options
 
 
 def _declared(task: Task[..., Any]) -> Task[..., Any]:
@@ -175,10 +153,11 @@ MODULE: Final = "tasks"
 def declarations_of_tasks() -> list[Declaration]:
     """Return what the code says of the type of each task that a JobsBackend runs; nothing where there is no such one.
 
-    These are the tasks in the module ``tasks`` of an installed app, and in whatever else of the apps is loaded. What
-    cannot be imported, or enqueued, is logged and left out.
+    A backend whose options a system check refuses counts for none. These are the tasks in the module ``tasks`` of an
+    installed app, and in whatever else of the apps is loaded. What cannot be imported, or enqueued, is logged and left
+    out.
     """
-    own = _own_backends()
+    own = {alias: backend for alias, backend in _own_backends().items() if OF_BACKEND.issuperset(backend.options)}
     if not own:
         return []
     _load()
@@ -204,7 +183,7 @@ def tasks_in(modules: Iterable[ModuleType]) -> Iterator[Task[..., Any]]:
 
 
 def _own_backends() -> dict[str, BaseTaskBackend]:
-    """Return those of ``TASKS`` that are ours, but for those whose options a system check refuses."""
+    """Return those of ``TASKS`` that are ours."""
     found = {}
     for alias in task_backends:
         try:
@@ -214,7 +193,7 @@ def _own_backends() -> dict[str, BaseTaskBackend]:
         except Exception as error:  # noqa: BLE001  (somebody else's, which may ask for what is not there)
             logger.warning("event=task_backend_left_out backend=%s error=%r", alias, error)
             continue
-        if _is_ours(backend) and OF_BACKEND.issuperset(backend.options):
+        if issubclass(backend.task_class, JobTask):
             found[alias] = backend
     return found
 

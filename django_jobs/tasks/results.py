@@ -6,10 +6,8 @@ import dataclasses
 import importlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
-
-from django.dispatch import Signal
 
 from django_jobs.engine.insight.failures import raised_error
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
@@ -135,31 +133,30 @@ def notes(task: Task[..., Any], alias: str) -> dict[str, Any]:
     return found
 
 
-def read(result_id: str, alias: str) -> TaskResult[..., Any]:
-    """Return the result of this id. Raises TaskResultDoesNotExist for what is no task's job, or another backend's."""
+def read(result_id: str, alias: str | None = None) -> TaskResult[..., Any]:
+    """Return the result of this id; with an alias only of that backend.
+
+    Raises TaskResultDoesNotExist for what is no task's job, or another backend's.
+    """
     parsed = parse_job_id(result_id)
     found = None if parsed is None else by_key([parsed[0]]).get(parsed[0])
-    if found is None or found.job.name != result_id or backend_of(found.job) != alias:
+    if found is None or found[0].name != result_id or alias not in {None, backend_of(found[0])}:
         raise TaskResultDoesNotExist(result_id)
-    return found.result()
+    return result_of(*found)
 
 
-def read_any(job_id: str) -> TaskResult[..., Any]:
-    """Return the result of a task's job, whichever backend it is of."""
-    parsed = parse_job_id(job_id)
-    return by_key([parsed[0] if parsed else 0])[parsed[0] if parsed else 0].result()
+def by_key(pks: Sequence[int]) -> dict[int, tuple[Job, list[ExecutionLog]]]:
+    """Return the jobs of tasks among these, by primary key, with the rows of their Execution Logs, in two statements.
 
-
-def by_key(pks: Sequence[int]) -> dict[int, Found]:
-    """Return the jobs of tasks among these, by primary key, with what their Execution Logs tell, in two statements."""
+    These rows tell of attempts and errors, in order.
+    """
     rows = Job.primary.filter(pk__in=pks).select_related("job_type").order_by()
-    jobs = {job.pk: job for job in rows if _is_of_task(job)}
-    logs: dict[int, list[ExecutionLog]] = {pk: [] for pk in jobs}
-    asked = [pk for pk, job in jobs.items() if job.attempt or job.status in UNSUCCESSFUL]
+    found: dict[int, tuple[Job, list[ExecutionLog]]] = {job.pk: (job, []) for job in rows if _is_of_task(job)}
+    asked = [pk for pk, (job, _) in found.items() if job.attempt or job.status in UNSUCCESSFUL]
     told = ExecutionLog.primary.filter(job_id__in=asked, to_status__in=_TOLD).order_by("pk") if asked else []
     for row in told:
-        logs[row.job_id].append(row)
-    return {pk: Found(job, logs[pk]) for pk, job in jobs.items()}
+        found[row.job_id][1].append(row)
+    return found
 
 
 def _is_of_task(job: Job) -> bool:
@@ -175,64 +172,29 @@ def backend_of(job: Job) -> str:
     return str(job.metadata.get(BACKEND) or find(job.job_type.handler_method).backend)
 
 
-def of_unsubmitted(
-    task: Task[..., Any], alias: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> TaskResult[..., Any]:
-    """Return the result of a job that is yet to be submitted, with its arguments as JSON.
+def result_of(job: Job, logs: Sequence[ExecutionLog], task: Task[..., Any] | None = None) -> TaskResult[..., Any]:
+    """Return what a job and its log tell of a task, which is the one that the job names where none is given.
 
-    Raises what Django's interface raises for arguments that are none.
+    Raises InvalidTask where this process cannot find that.
     """
-    return TaskResult(
-        task=task,
-        id="",
-        status=TaskResultStatus.READY,
-        enqueued_at=None,
-        started_at=None,
-        finished_at=None,
-        last_attempted_at=None,
-        args=list(args),
-        kwargs=dict(kwargs),
-        backend=alias,
-        errors=[],
-        worker_ids=[],
+    starts = [row for row in logs if row.to_status == Status.RUNNING]
+    result = TaskResult(
+        task=task or task_of(job),
+        id=job.name,
+        status=_STATUSES.get(Status(job.status), TaskResultStatus.READY),
+        enqueued_at=job.created_at,
+        started_at=starts[0].timestamp if starts else None,
+        last_attempted_at=starts[-1].timestamp if starts else None,
+        finished_at=job.completed_at or job.canceled_at,
+        args=job.input_parameters.get(ARGS, []),
+        kwargs=job.input_parameters.get(KWARGS, {}),
+        backend=backend_of(job),
+        errors=errors_of(logs),
+        worker_ids=[row.worker_name for row in starts],
     )
-
-
-def submitted(result: TaskResult[..., Any], job: Job) -> TaskResult[..., Any]:
-    """Return the result with what the submission of its job told."""
-    object.__setattr__(result, "id", job.name)
-    object.__setattr__(result, "enqueued_at", job.created_at)
+    if job.status == Status.COMPLETED:
+        object.__setattr__(result, "_return_value", (job.result or {}).get(RETURN_VALUE))
     return result
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Found:
-    """A task's job, and the rows of its Execution Log that tell of attempts and errors, in order."""
-
-    job: Job
-    logs: Sequence[ExecutionLog]
-
-    def result(self) -> TaskResult[..., Any]:
-        """Return the task's result. Raises InvalidTask where this process cannot find the task."""
-        job = self.job
-        starts = [row for row in self.logs if row.to_status == Status.RUNNING]
-        result = TaskResult(
-            task=task_of(job),
-            id=job.name,
-            status=_STATUSES.get(Status(job.status), TaskResultStatus.READY),
-            enqueued_at=job.created_at,
-            started_at=starts[0].timestamp if starts else None,
-            last_attempted_at=starts[-1].timestamp if starts else None,
-            finished_at=job.completed_at or job.canceled_at,
-            args=job.input_parameters.get(ARGS, []),
-            kwargs=job.input_parameters.get(KWARGS, {}),
-            backend=backend_of(job),
-            errors=errors_of(self.logs),
-            worker_ids=[row.worker_name for row in starts],
-        )
-        if job.status == Status.COMPLETED:
-            object.__setattr__(result, "_return_value", (job.result or {}).get(RETURN_VALUE))
-        return result
 
 
 def task_of(job: Job) -> Task[..., Any]:
@@ -265,30 +227,25 @@ def tell(moved: Sequence[Moved]) -> None:
         if item.pk not in found:
             continue
         try:
-            _tell(item, found[item.pk].result())
+            _tell(item, result_of(*found[item.pk]))
         except Exception as error:  # noqa: BLE001  (one task's fault, as a module that only workers have, is no other's)
             logger.warning("event=task_signal_not_sent job_id=%s error=%s", item.job_id, error)
 
 
 def _tell(item: Moved, result: TaskResult[..., Any]) -> None:
-    if item.to_status != Status.RUNNING:
-        _send(task_finished, result, item.error)
-        return
-    object.__setattr__(result, "status", TaskResultStatus.RUNNING)  # it may have ended meanwhile
-    object.__setattr__(result, "finished_at", None)
-    _send(task_started, result, None)
-
-
-def _send(signal: Signal, result: TaskResult[..., Any], error: BaseException | None) -> None:
     """Call the receivers; while the exception is handled that ended the task, as in Django's own backends."""
     sender = type(result.task.get_backend())
-    if error is None:
-        signal.send_robust(sender=sender, task_result=result)
-        return
-    traceback = error.__traceback__
-    try:
-        raise error
-    except BaseException:  # noqa: BLE001  (whatever a task raises)
-        signal.send_robust(sender=sender, task_result=result)
-    finally:
-        error.__traceback__ = traceback
+    if item.to_status == Status.RUNNING:
+        object.__setattr__(result, "status", TaskResultStatus.RUNNING)  # it may have ended meanwhile
+        object.__setattr__(result, "finished_at", None)
+        task_started.send_robust(sender=sender, task_result=result)
+    elif item.error is None:
+        task_finished.send_robust(sender=sender, task_result=result)
+    else:
+        traceback = item.error.__traceback__
+        try:
+            raise item.error
+        except BaseException:  # noqa: BLE001  (whatever a task raises)
+            task_finished.send_robust(sender=sender, task_result=result)
+        finally:
+            item.error.__traceback__ = traceback

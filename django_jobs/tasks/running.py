@@ -80,7 +80,7 @@ def _arguments(given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
 def _task_context(context: JobContext) -> JobTaskContext:
     """Return the context, whose result tells of this attempt and those before it."""
     with context.shielded():
-        return JobTaskContext(task_result=results.read_any(context.job_id), job=context)
+        return JobTaskContext(task_result=results.read(context.job_id), job=context)
 
 
 def _returned(task: Task[..., Any], value: Any) -> dict[str, Any]:

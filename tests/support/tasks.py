@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import Any, Final
 
 from django_jobs.exceptions import PermanentError, RetryLater, TransientError
 from tests.support import verbs
 
 Decorator = Callable[[Callable[..., Any]], Any]
 
+#: Django's own interface; before Django 6.0 that of django-tasks.
+interface: Final[Any] = import_module(verbs.DjangoTask.__module__.removesuffix(".base"))
 #: The stubs know Django's own class of tasks only, which takes fewer keywords.
-bare_task: Decorator = verbs.django_task
+bare_task: Decorator = interface.task
 
 
 def task(**keywords: Any) -> Decorator:
-    make: Any = verbs.django_task
-    return make(**keywords)  # type: ignore[no-any-return]
+    return interface.task(**keywords)  # type: ignore[no-any-return]
 
 
 class Refused(Exception):

@@ -35,7 +35,7 @@ def results_of(item: Any, *args: Any, **kwargs: Any) -> list[Any]:
 def test_the_backend_supports_all_that_there_is() -> None:
     backend: Any = verbs.task_backends["default"]
     assert isinstance(backend, JobsBackend)
-    assert verbs.default_task_backend == backend
+    assert tasks.interface.default_task_backend == backend
     assert (backend.alias, backend.options) == ("default", {})
     names = ("defer", "async_task", "get_result", "priority")
     assert all(getattr(backend, f"supports_{name}") for name in names)
@@ -127,7 +127,7 @@ def test_a_task_can_be_called_here() -> None:
 
 def test_a_result_is_found_by_its_id() -> None:
     result = tasks.add.enqueue(1)
-    backend: Any = verbs.default_task_backend
+    backend: Any = tasks.interface.default_task_backend
     for found in (tasks.add.get_result(result.id), async_to_sync(backend.aget_result)(result.id)):
         assert found == result
     before = dataclasses.asdict(result)

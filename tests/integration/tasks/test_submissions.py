@@ -93,9 +93,7 @@ def test_unknown_options_are_errors(settings: Any) -> None:
     assert re.search("'organisation'.* organization", str(caught.value))
 
 
-@pytest.mark.parametrize(
-    "options", [{"timeout": 0}, {"timeout": 5, "default_timeout": 5}, {"organization": "tests.support.tasks.who"}]
-)
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"organization": "tests.support.tasks.who"}])
 def test_wrong_values_of_options_are_errors(settings: Any, options: Any) -> None:
     assert [item.id for item in set_options(settings, **options).check()] == ["django_jobs.E044"]
 

@@ -156,12 +156,10 @@ if TYPE_CHECKING:
     # Django's tasks
     from django_jobs.engine.memory import forget_all as forget_seen_tasks
     from django_jobs.tasks.results import tell as tell_task_signals
-    from django_jobs.tasks.backend import JobsBackend
+    from django_jobs.tasks import JobsBackend
     from django_jobs.tasks.declaring import JobTask
     from django_jobs.tasks.job_types import declarations_of_tasks
     from django_jobs.tasks.job_types import tasks_in
-    from django_jobs.tasks.framework import default_task_backend
-    from django_jobs.tasks.framework import task as django_task
     from django_jobs.tasks.framework import task_backends
     from django_jobs.tasks.framework import task_enqueued
     from django_jobs.tasks.framework import task_finished
