@@ -91,28 +91,16 @@ class RecordingContext(JobContext):
     of the steps that are done, by name and in the order of their ends, ``saved_checkpoint`` is what was saved last.
     """
 
-    def __init__(
-        self,
-        claimed: Claimed,
-        tenant: Any,
-        *,
-        parents: Mapping[str, Any],
-        saved: MemoryWork,
-        batch: BatchStatus | None,
-        batch_id: str | None,
-    ) -> None:
-        runner = RecordingRunner()
-        super().__init__(claimed, runner, saved)
-        self.metadata = claimed.metadata
-        self._memory = saved
+    _runner: RecordingRunner
+    _work: MemoryWork
+
+    def __init__(self, claimed: Claimed, tenant: Any, saved: MemoryWork, batch: BatchStatus | None) -> None:
+        super().__init__(claimed, RecordingRunner(), saved)
         self._tenant = tenant
-        self.progress = runner.progress
+        self._batch = batch
+        self.progress = self._runner.progress
         self.outputs: dict[str, bytes] = {}
         self.submitted: list[Job] = []
-        self._recorder = runner
-        self.parents = dict(parents)
-        self.batch_id = batch_id
-        self._batch = batch
 
     @property
     def batch(self) -> BatchStatus | None:
@@ -122,12 +110,12 @@ class RecordingContext(JobContext):
     @property
     def steps(self) -> dict[str, Any]:
         """Return the results of the steps that are done by now, in earlier attempts or in this one."""
-        return {step.name: step.result for step in self._memory.steps}
+        return {step.name: step.result for step in self._work.steps}
 
     @property
     def saved_checkpoint(self) -> dict[str, Any]:
         """Return the checkpoint as the next attempt would find it if this one ended in an error now."""
-        return self._memory.stored_checkpoint()
+        return self._work.stored_checkpoint()
 
     def get_organization(self) -> Any:
         """Return the instance that the test gave, else the row with the key; the latter needs a database."""
@@ -161,15 +149,15 @@ class RecordingContext(JobContext):
 
     def cancel(self) -> None:
         """Cancel the job: ``is_canceled()`` is true from now on, and ``update_progress`` raises JobCanceled."""
-        self._recorder.canceled = True
+        self._runner.canceled = True
 
     def lose(self) -> None:
         """Give the job to another worker: ``still_owned()`` is false from now on, and no step is stored any more."""
-        self._recorder.lost = self._memory.is_lost = True
+        self._work.is_lost = True
 
     def still_owned(self) -> bool:
         """Return whether :meth:`lose` has not been called. The database is not asked."""
-        return not self._recorder.lost
+        return not self._work.is_lost
 
 
 class RecordingRunner(Runner):
@@ -178,7 +166,6 @@ class RecordingRunner(Runner):
     def __init__(self) -> None:
         self.progress: list[tuple[int, str | None]] = []
         self.canceled = False
-        self.lost = False
 
     def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
         """Keep the progress."""
@@ -224,7 +211,9 @@ def make_context(
     row = JobRow._make([None] * len(JobRow._fields))  # nobody asks it of a job that is in no database
     claimed = Claimed(pk=0, ticket=ticket, handler=_no_handler, parameters=stored, worker_name="", row=row, **values)
     saved = MemoryWork(claimed, stored_steps, stored_checkpoint)
-    return RecordingContext(claimed, tenant, parents=results, saved=saved, batch=batch, batch_id=batch_id)
+    context = RecordingContext(claimed, tenant, saved, batch)
+    context.parents, context.batch_id = results, batch_id
+    return context
 
 
 def _no_handler(context: Any) -> None:

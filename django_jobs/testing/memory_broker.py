@@ -23,16 +23,16 @@ from django_jobs.engine.ports import (
 )
 from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
 
-# What a broker in memory holds, for its methods, for workers and for tests.
-
-
 Entry: TypeAlias = Ticket | ForeignEntry
 
+NEWEST: Final = 3
 
-class MemoryState:
-    """What a test may look into and break: set ``is_down``, and every call fails as it does without Redis.
 
-    With ``is_suspended`` workers get nothing.
+class MemoryBroker(Broker):
+    """Tickets in this process. :class:`django_jobs.engine.ports.Broker` says what the methods mean.
+
+    A test may look into it and break it: set ``is_down``, and every call fails as it does without Redis. With
+    ``is_suspended`` workers get nothing.
     """
 
     def __init__(self, *, is_down: bool = False) -> None:
@@ -104,106 +104,6 @@ class MemoryState:
         """Lose all tickets and keep the installation's mark."""
         for queue in self.queues.values():
             queue.clear()
-
-    def lose_everything(self) -> None:
-        """Lose all data, as Redis does at FLUSHALL."""
-        self.lose_tickets()
-        self.marker = None
-
-
-def by_urgency() -> list[Queue]:
-    """Return the queues of all pools, the most urgent first."""
-    return sorted(pools.all_queues(), key=lambda queue: -queue.priority)
-
-
-def as_taken(entries: Sequence[Entry]) -> Taken:
-    """Return entries as a worker gets them: tickets and foreign ones apart."""
-    return Taken(
-        [entry for entry in entries if isinstance(entry, Ticket)],
-        [entry for entry in entries if isinstance(entry, ForeignEntry)],
-    )
-
-
-# A worker at a broker in memory.
-
-
-WAIT_SECONDS: Final = 2.0
-
-
-class MemoryConsumer(Consumer):
-    """A worker at a broker in memory. :class:`django_jobs.engine.ports.Consumer` says what the methods mean."""
-
-    def __init__(self, broker: MemoryState, worker_name: str, queues: Sequence[str]) -> None:
-        self.queues: Sequence[str] = list(queues)
-        self._broker = broker
-        self._name = worker_name
-        self._is_woken = False
-
-    def announce(self) -> None:
-        self._broker.reach()
-        self._broker.workers[self._name] = []
-
-    def listen(self, on_cancel: Callable[[list[str]], None], on_shutdown: Callable[[], None]) -> None:
-        self._broker.reach()
-        self._broker.listeners[self._name] = on_cancel
-
-    def beat(self, running: Sequence[RunningTicket]) -> None:
-        if not self._broker.is_down:
-            self._broker.workers[self._name] = list(running)
-
-    def leave(self, done: Sequence[Ticket] = ()) -> None:
-        if not self._broker.is_down:
-            self._broker.done += done
-            self._broker.workers.pop(self._name, None)
-            self._broker.listeners.pop(self._name, None)
-
-    def take(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
-        with self._broker.changed:
-            self._broker.changed.wait_for(lambda: self._is_woken or self._may_take(), WAIT_SECONDS)
-            self._is_woken = False
-            return Taken() if self._broker.is_suspended else self._take(count, done)
-
-    def take_now(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
-        self._broker.reach()
-        if self._broker.is_suspended:
-            raise WorkersSuspended("the test says so")
-        return self._take(count, done)
-
-    def wake(self) -> None:
-        with self._broker.changed:
-            self._is_woken = True
-            self._broker.changed.notify_all()
-
-    def put_back(self, taken: Taken) -> None:
-        if not self._broker.is_down:
-            known = pools.by_queue_name()
-            foreign = [(known[entry.queue], entry) for entry in taken.foreign]
-            self._broker.add([*foreign, *((ticket.queue, ticket) for ticket in taken.tickets)], front=True)
-
-    def handle_foreign(self, entries: Sequence[ForeignEntry]) -> None:
-        self._broker.aside += entries
-
-    def _take(self, count: int, done: Sequence[Ticket]) -> Taken:
-        self._broker.done += done
-        return as_taken(self._broker.pop(self._served(), count))
-
-    def _may_take(self) -> bool:
-        self._broker.reach()
-        return not self._broker.is_suspended and any(self._broker.queues[queue] for queue in self._served())
-
-    def _served(self) -> list[Queue]:
-        known = pools.by_queue_name()
-        return [known[name] for name in self.queues]
-
-
-# A broker in memory.
-
-
-NEWEST: Final = 3
-
-
-class MemoryBroker(MemoryState, Broker):
-    """Tickets in this process. :class:`django_jobs.engine.ports.Broker` says what the methods mean."""
 
     def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
         self.reach()
@@ -292,3 +192,88 @@ class MemoryBroker(MemoryState, Broker):
 
     def consumer(self, worker_name: str, queues: Sequence[str] = ()) -> MemoryConsumer:
         return MemoryConsumer(self, worker_name, queues or pools.queue_names(DEFAULT_POOL))
+
+
+def by_urgency() -> list[Queue]:
+    """Return the queues of all pools, the most urgent first."""
+    return sorted(pools.all_queues(), key=lambda queue: -queue.priority)
+
+
+def as_taken(entries: Sequence[Entry]) -> Taken:
+    """Return entries as a worker gets them: tickets and foreign ones apart."""
+    return Taken(
+        [entry for entry in entries if isinstance(entry, Ticket)],
+        [entry for entry in entries if isinstance(entry, ForeignEntry)],
+    )
+
+
+# A worker at a broker in memory.
+
+
+WAIT_SECONDS: Final = 2.0
+
+
+class MemoryConsumer(Consumer):
+    """A worker at a broker in memory. :class:`django_jobs.engine.ports.Consumer` says what the methods mean."""
+
+    def __init__(self, broker: MemoryBroker, worker_name: str, queues: Sequence[str]) -> None:
+        self.queues: Sequence[str] = list(queues)
+        self._broker = broker
+        self._name = worker_name
+        self._is_woken = False
+
+    def announce(self) -> None:
+        self._broker.reach()
+        self._broker.workers[self._name] = []
+
+    def listen(self, on_cancel: Callable[[list[str]], None], on_shutdown: Callable[[], None]) -> None:
+        self._broker.reach()
+        self._broker.listeners[self._name] = on_cancel
+
+    def beat(self, running: Sequence[RunningTicket]) -> None:
+        if not self._broker.is_down:
+            self._broker.workers[self._name] = list(running)
+
+    def leave(self, done: Sequence[Ticket] = ()) -> None:
+        if not self._broker.is_down:
+            self._broker.done += done
+            self._broker.workers.pop(self._name, None)
+            self._broker.listeners.pop(self._name, None)
+
+    def take(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
+        with self._broker.changed:
+            self._broker.changed.wait_for(lambda: self._is_woken or self._may_take(), WAIT_SECONDS)
+            self._is_woken = False
+            return Taken() if self._broker.is_suspended else self._take(count, done)
+
+    def take_now(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
+        self._broker.reach()
+        if self._broker.is_suspended:
+            raise WorkersSuspended("the test says so")
+        return self._take(count, done)
+
+    def wake(self) -> None:
+        with self._broker.changed:
+            self._is_woken = True
+            self._broker.changed.notify_all()
+
+    def put_back(self, taken: Taken) -> None:
+        if not self._broker.is_down:
+            known = pools.by_queue_name()
+            foreign = [(known[entry.queue], entry) for entry in taken.foreign]
+            self._broker.add([*foreign, *((ticket.queue, ticket) for ticket in taken.tickets)], front=True)
+
+    def handle_foreign(self, entries: Sequence[ForeignEntry]) -> None:
+        self._broker.aside += entries
+
+    def _take(self, count: int, done: Sequence[Ticket]) -> Taken:
+        self._broker.done += done
+        return as_taken(self._broker.pop(self._served(), count))
+
+    def _may_take(self) -> bool:
+        self._broker.reach()
+        return not self._broker.is_suspended and any(self._broker.queues[queue] for queue in self._served())
+
+    def _served(self) -> list[Queue]:
+        known = pools.by_queue_name()
+        return [known[name] for name in self.queues]

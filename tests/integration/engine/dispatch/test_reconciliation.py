@@ -89,7 +89,8 @@ def test_after_the_broker_was_emptied_every_ticket_is_issued_at_once(marked: Mem
     jobs = [job_in("Queued") for _ in range(3)]
     verbs.note_held_jobs([jobs[0].pk], 30.0)
     verbs.dispatch()
-    marked.lose_everything()
+    marked.lose_tickets()
+    marked.marker = None
     assert TicketWatch().reissue_lost() == 3
     assert {ticket.pk for ticket in marked.tickets} == {job.pk for job in jobs}
     assert marked.marker == verbs.installation_id()
@@ -98,7 +99,8 @@ def test_after_the_broker_was_emptied_every_ticket_is_issued_at_once(marked: Mem
 def test_jobs_that_are_not_queued_need_no_ticket(marked: MemoryBroker) -> None:
     for status in ("Pending", "Running", "Failed", "Completed"):
         job_in(status)
-    marked.lose_everything()
+    marked.lose_tickets()
+    marked.marker = None
     assert TicketWatch().reissue_lost() == 0
 
 
