@@ -20,13 +20,19 @@ class DjangoJobsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django.db.models.signals import post_migrate
+        from django.core.signals import setting_changed
+        from django.db.models.signals import post_migrate, post_save
 
-        from django_jobs import checks  # noqa: F401  (registers itself)
+        from django_jobs import (
+            broker,
+            checks,  # noqa: F401  (registers itself)
+        )
         from django_jobs.engine import organizations
-        from django_jobs.engine.dispatch import dispatcher
+        from django_jobs.engine.dispatch import dispatcher, window
         from django_jobs.engine.job_types import types
         from django_jobs.engine.submission import same_work
+        from django_jobs.models import JobType
+        from django_jobs.pools import rq_queues
 
         self._connect_parts()
         self._connect_tasks()
@@ -36,9 +42,10 @@ class DjangoJobsConfig(AppConfig):
         post_migrate.connect(self._sync_declared_schedules, sender=self, dispatch_uid="django_jobs.declared_schedules")
         post_migrate.connect(same_work.after_migrate, sender=self, dispatch_uid="django_jobs.gates")
         organizations.listen(dispatcher.wake)
-        self._follow_pools()
-        self._fill_queues()
-        self._set_up_broker()
+        post_save.connect(window.forget_pools, sender=JobType, dispatch_uid="django_jobs.pools")
+        rq_queues.fill()
+        setting_changed.connect(rq_queues.fill, dispatch_uid="django_jobs.rq_queues")
+        broker.install()
         self._tell_live_pages()
         self._tell_sentry()
 
@@ -118,30 +125,6 @@ class DjangoJobsConfig(AppConfig):
         host: Any = settings  # whose stubs lack the method
         if django.VERSION >= (6, 0) and host.is_overridden("TASKS"):
             from django import tasks  # noqa: F401  (registers its checks)
-
-    @staticmethod
-    def _follow_pools() -> None:
-        from django.db.models.signals import post_save
-
-        from django_jobs.engine.dispatch import window
-        from django_jobs.models import JobType
-
-        post_save.connect(window.forget_pools, sender=JobType, dispatch_uid="django_jobs.pools")
-
-    @staticmethod
-    def _fill_queues() -> None:
-        from django.core.signals import setting_changed
-
-        from django_jobs.pools import rq_queues
-
-        rq_queues.fill()
-        setting_changed.connect(rq_queues.fill, dispatch_uid="django_jobs.rq_queues")
-
-    @staticmethod
-    def _set_up_broker() -> None:
-        from django_jobs import broker
-
-        broker.install()
 
     @staticmethod
     def _tell_live_pages() -> None:

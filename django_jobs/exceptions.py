@@ -36,23 +36,30 @@ class JobsError(Exception):
         self.facts = dict(text.values) if isinstance(text, Text) else {}
 
 
-class InvalidSubmission(JobsError):
-    """The submission was refused; ``errors`` maps each field to its messages, and ``codes`` to their codes.
+class InvalidValues(JobsError):
+    """What was asked for has wrong values; ``errors`` maps each field to its messages, and ``codes`` to their codes."""
+
+    code = "invalid"
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        super().__init__("; ".join(f"{field}: {' '.join(texts)}" for field, texts in errors.items()))
+        self.errors = errors
+
+    @property
+    def codes(self) -> dict[str, list[str]]:
+        return codes_of(self.errors)
+
+
+class InvalidSubmission(InvalidValues):
+    """The submission was refused.
 
     Of a bulk submission, ``by_index`` has the errors of each bad item by its place, and ``errors`` has them all, with
     fields such as ``3.parameters``.
     """
 
-    code = "invalid"
-
     def __init__(self, errors: dict[str, list[str]], by_index: dict[int, dict[str, list[str]]] | None = None) -> None:
-        super().__init__("; ".join(f"{field}: {' '.join(texts)}" for field, texts in errors.items()))
-        self.errors = errors
+        super().__init__(errors)
         self.by_index = by_index or {}
-
-    @property
-    def codes(self) -> dict[str, list[str]]:
-        return codes_of(self.errors)
 
 
 class JobTypeNotFound(InvalidSubmission):
@@ -180,25 +187,15 @@ class ScheduleNotFound(JobsError, ObjectDoesNotExist):
 
 
 class InvalidSchedule(InvalidSubmission):
-    """The schedule was refused; ``errors`` maps each field to its messages."""
+    """The schedule was refused."""
 
 
-class InvalidOperation(JobsError):
-    """The operation on many jobs was refused; ``errors`` maps each field to its messages, ``codes`` to their codes."""
-
-    code = "invalid"
-
-    def __init__(self, errors: dict[str, list[str]]) -> None:
-        super().__init__("; ".join(f"{field}: {' '.join(texts)}" for field, texts in errors.items()))
-        self.errors = errors
-
-    @property
-    def codes(self) -> dict[str, list[str]]:
-        return codes_of(self.errors)
+class InvalidOperation(InvalidValues):
+    """The operation on many jobs was refused."""
 
 
 class InvalidFilter(InvalidOperation):
-    """The filter of jobs was refused; ``errors`` maps each of its names to messages."""
+    """The filter of jobs was refused; the fields of ``errors`` are its names."""
 
 
 class PermissionDenied(JobsError, DjangoPermissionDenied):
