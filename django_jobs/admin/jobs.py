@@ -141,8 +141,8 @@ class JobList(DeclaredList):
 
     @property
     def other_meanings(self) -> list[tuple[str, str]]:
-        """Return what else the typed text could mean: sentence and address of each."""
-        return [(other.sentence, self.narrowed(q=other.text)) for other in self.understood.others]
+        """Return what else the typed text could mean: words and address of each."""
+        return [(other.words, self.narrowed(q=other.text)) for other in self.understood.others]
 
     @cached_property
     def counts(self) -> dict[str, Counts]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
@@ -17,7 +17,7 @@ from django.db.models import CharField, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.pages import (
     DeclaredLookups,
@@ -27,28 +27,27 @@ from django_jobs.admin.pages import (
     keys_of,
     view,
 )
-from django_jobs.admin.writing import format_number
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.insight.filter import LIST_TERMS, LOOKED_AT, SEARCH, JobFilter, as_object, words_of
+from django_jobs.engine.insight.filter import LIST_TERMS, SEARCH, JobFilter, as_object, words_of
 from django_jobs.engine.insight.search import asks_for_hidden, path_of
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.json_storage import is_storable_text
-from django_jobs.engine.organizations import id_of
+from django_jobs.engine.organizations import current_ids, id_of
 from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidFilter
-from django_jobs.models import Job, SavedFilter, Worker, get_organization_model
+from django_jobs.models import SavedFilter, Worker, get_organization_model
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.models.job import parse_job_id
 from django_jobs.models.organization import MAX_NAME, MAX_QUERY
-from django_jobs.texts import listed
+from django_jobs.texts import in_clauses
 
 # What a typed word may name: a job, a batch, types, organizations, a user, an error, a worker, words of an error.
 #
 # Each finder yields what it knows by that name and the user may know of. ``find`` asks all of them, the surest first.
 
 
-#: Types or organizations that one word may stand for, and how many of them are named.
+#: Types that one word may stand for, and organizations.
 MAX_ALIKE: Final = 50
 MAX_NAMED: Final = 3
 #: Fields that hold the name that people read, the first that an organization's model has.
@@ -59,11 +58,19 @@ _WORKER: Final = re.compile(r"\S+-\d+-[0-9a-f]{8}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """Something that a text may mean, in a sentence. ``text`` is the search that means it and nothing else."""
+    """Something that a text may mean. ``text`` is the search that means it and nothing else.
+
+    ``names`` are those of the organizations that it names, by primary key.
+    """
 
     search: JobFilter
-    sentence: str
     text: str
+    names: Mapping[Any, str] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """Return it as labels and values, for people."""
+        return in_clauses(f"{capfirst(label)}: {value}" for label, value in self.search.words(self.names))
 
 
 Finder = Callable[[str, Scope], Iterator[Meaning]]
@@ -86,32 +93,28 @@ def job_of_id(term: str, _scope: Scope) -> Iterator[Meaning]:
     """Yield the job with this id, whether or not there is one."""
     parsed = parse_job_id(term)
     if parsed is not None:
-        yield Meaning(search=JobFilter(job_id=(parsed,)), sentence=_("The job %(job)s") % {"job": term}, text=term)
+        yield Meaning(search=JobFilter(job_id=(parsed,)), text=term)
 
 
 def job_of_number(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the job with this number, if there is one."""
     for job in scope.jobs().filter(pk__in=keys_of([term])).only("created_at"):
-        sentence = _("The job with the number %(number)s") % {"number": job.pk}
         search = JobFilter(job_id=((job.pk, job.created_at.year),))
-        yield Meaning(search=search, sentence=sentence, text=pair_text("job", str(job.pk)))
+        yield Meaning(search=search, text=pair_text("job", str(job.pk)))
 
 
 def batch_of_id(term: str, _scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs of the batch with this id, whether or not there is one."""
     parsed = parse_batch_id(term)
     if parsed is not None:
-        sentence = _("Jobs of the batch %(batch)s") % {"batch": term}
-        yield Meaning(search=JobFilter(batch=parsed), sentence=sentence, text=term)
+        yield Meaning(search=JobFilter(batch=parsed), text=term)
 
 
 def types_named(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs of the types that are called so."""
     rows = scope.types.filter(Q(pk__iexact=term) | Q(display_name__iexact=term))
-    names = list(rows.order_by("pk").values_list("pk", flat=True)[:MAX_ALIKE])
-    for name in names:
-        sentence = _("Jobs of type %(type)s") % {"type": name}
-        yield Meaning(search=JobFilter(job_type=(name,)), sentence=sentence, text=pair_text("type", name))
+    for name in rows.order_by("pk").values_list("pk", flat=True)[:MAX_ALIKE]:
+        yield Meaning(search=JobFilter(job_type=(name,)), text=pair_text("type", name))
 
 
 def types_beginning(term: str, scope: Scope) -> Iterator[Meaning]:
@@ -119,29 +122,9 @@ def types_beginning(term: str, scope: Scope) -> Iterator[Meaning]:
     term = term.removesuffix("*")
     begin = Q(pk__istartswith=term) | Q(display_name__istartswith=term)
     rows = scope.types.filter(begin).exclude(Q(pk__iexact=term) | Q(display_name__iexact=term))
-    names = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_ALIKE + 1])
+    names = tuple(rows.order_by("pk").values_list("pk", flat=True)[:MAX_ALIKE])
     if names:
-        yield Meaning(
-            search=JobFilter(job_type=tuple(names[:MAX_ALIKE])),
-            sentence=_that_begin(term, names),
-            text=pair_text("type", f"{term}*"),
-        )
-
-
-def _that_begin(term: str, names: list[str]) -> str:
-    facts = {"text": term, "types": listed(names[:MAX_NAMED]), "count": format_number(min(len(names), MAX_ALIKE))}
-    if len(names) <= MAX_NAMED:
-        return (
-            ngettext(
-                "Jobs of the type that begins with “%(text)s”: %(types)s",
-                "Jobs of the %(count)s types that begin with “%(text)s”: %(types)s",
-                len(names),
-            )
-            % facts
-        )
-    if len(names) <= MAX_ALIKE:
-        return _("Jobs of the %(count)s types that begin with “%(text)s”: %(types)s, …") % facts
-    return _("Jobs of the first %(count)s types that begin with “%(text)s”: %(types)s, …") % facts
+        yield Meaning(search=JobFilter(job_type=names), text=pair_text("type", f"{term}*"))
 
 
 def organizations_with_id(term: str, scope: Scope) -> Iterator[Meaning]:
@@ -171,12 +154,8 @@ def _organizations(scope: Scope, which: Q) -> list[Any]:
 
 def _of_organization(found: Any) -> Meaning:
     label, key = str(found), id_of(found)
-    names = {"organization": label if label == key else f"{label} ({key})"}
-    return Meaning(
-        search=JobFilter(organization=(found.pk,)),
-        sentence=_("Jobs of the organization %(organization)s") % names,
-        text=pair_text("organization", key),
-    )
+    names = {found.pk: label if label == key else f"{label} ({key})"}
+    return Meaning(search=JobFilter(organization=(found.pk,)), text=pair_text("organization", key), names=names)
 
 
 def title_field() -> str:
@@ -190,27 +169,19 @@ def title_field() -> str:
     return ""
 
 
-def _jobs_of(organizations: list[Any] | None) -> QuerySet[Job]:
-    """Return the jobs of these organizations, by primary key; None: of all."""
-    rows = Job.primary.all()
-    return rows if organizations is None else rows.filter(organization_id__in=organizations)
-
-
 def owner(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs of the user with this name, if there are any."""
-    if _jobs_of(scope.organizations).filter(owner_name=term).exists():
-        sentence = _("Jobs of the user %(user)s") % {"user": term}
-        yield Meaning(search=JobFilter(owner=term), sentence=sentence, text=pair_text("owner", term))
+    if scope.jobs().filter(owner_name=term).exists():
+        yield Meaning(search=JobFilter(owner=term), text=pair_text("owner", term))
 
 
 def fingerprint(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs whose error has this fingerprint, or one that begins so, if there are any."""
     if _FINGERPRINT.fullmatch(term.lower()) is None:
         return
-    search, organizations = JobFilter(fingerprint_start=term.lower()), scope.organizations
-    if search.among_newest(_jobs_of(organizations), organizations)[0].exists():
-        sentence = _("Jobs that failed with the error %(fingerprint)s") % {"fingerprint": term}
-        yield Meaning(search=search, sentence=sentence, text=pair_text("fingerprint", term.lower()))
+    search = JobFilter(fingerprint_start=term.lower())
+    if search.among_newest(scope.jobs(), scope.organizations)[0].exists():
+        yield Meaning(search=search, text=pair_text("fingerprint", term.lower()))
 
 
 def worker(term: str, scope: Scope) -> Iterator[Meaning]:
@@ -221,14 +192,8 @@ def worker(term: str, scope: Scope) -> Iterator[Meaning]:
 
 def of_worker(term: str, scope: Scope) -> Iterator[Meaning]:
     """Yield the jobs of the workers whose names begin so. These names are for system admins."""
-    if not scope.is_system_admin:
-        return
-    sentence = _("Jobs that the worker %(worker)s ran, among the newest %(count)s")
-    yield Meaning(
-        search=JobFilter(worker=term),
-        sentence=sentence % {"worker": term, "count": format_number(LOOKED_AT)},
-        text=pair_text("worker", term),
-    )
+    if scope.is_system_admin:
+        yield Meaning(search=JobFilter(worker=term), text=pair_text("worker", term))
 
 
 def of_term(name: str) -> Finder:
@@ -239,19 +204,17 @@ def of_term(name: str) -> Finder:
             search = JobFilter.read({name: term}, scope.user)
         except InvalidFilter:
             return
-        sentence = "; ".join(f"{label}: {value}" for label, value in search.words())
-        yield Meaning(search=search, sentence=sentence, text=pair_text(name, term))
+        yield Meaning(search=search, text=pair_text(name, term), names=current_ids(search.organization or ()))
 
     return find_term
 
 
 def words(term: str, _scope: Scope) -> Iterator[Meaning]:
     """Yield the failed jobs whose error has these words."""
-    sentence = _("Failed jobs with the words “%(words)s” in their error") % {"words": term}
-    yield Meaning(search=JobFilter(error=term), sentence=sentence, text=pair_text("error", term))
+    yield Meaning(search=JobFilter(error=term), text=pair_text("error", term))
 
 
-# How the search of the jobs list is understood, said in words, with what else it could mean.
+# How the search of the jobs list is understood, said in labels and values, with what else it could mean.
 #
 # A typed word may name several things. The first of ``FINDERS`` that knows it decides; the page offers the others.
 
@@ -328,12 +291,7 @@ def _of_parameter(pair: Pair, scope: Scope) -> Meaning | Understood:
     if scope.hides_jobs and not scope.is_system_admin:
         text = _("Parameters cannot be searched here, because it is decided for each job who may read them.")
         return Understood(problem=text, code="decided_by_job")
-    facts = {"name": pair.key, "value": pair.value, "count": format_number(LOOKED_AT)}
-    return Meaning(
-        search=JobFilter(parameters=((path, pair.value),)),
-        sentence=_("Jobs with %(name)s %(value)s among the newest %(count)s") % facts,
-        text=f"{PARAMETER}{pair.key}:{pair.value}",
-    )
+    return Meaning(search=JobFilter(parameters=((path, pair.value),)), text=f"{PARAMETER}{pair.key}:{pair.value}")
 
 
 def _of_key(pair: Pair, scope: Scope) -> Meaning | Understood:
@@ -358,8 +316,8 @@ def _others(pairs: list[Pair], term: str, scope: Scope) -> list[Meaning]:
 
 def _both(first: Meaning, second: Meaning) -> Meaning:
     """Return the jobs that match both. They ask for different things, or both for parameters."""
-    sentence = _("%(first)s; and: %(second)s") % {"first": first.sentence, "second": second.sentence}
-    return Meaning(search=first.search.both(second.search), sentence=sentence, text=f"{first.text} {second.text}")
+    text, names = f"{first.text} {second.text}", {**first.names, **second.names}
+    return Meaning(search=first.search.both(second.search), text=text, names=names)
 
 
 #: What the value of each key may name; the first that knows it decides.
