@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -51,18 +49,20 @@ from django_jobs.admin.writing import (
 from django_jobs.engine import organizations
 from django_jobs.engine.batches import describe_batches, up_to_date
 from django_jobs.engine.control import batches
+from django_jobs.engine.insight.failures import Group, newest_jobs, read_failures
+from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.insight.problems import trouble, troubled_batches
 from django_jobs.engine.insight.reasons import REASONS, of_all
 from django_jobs.engine.insight.search import oldest_key
 from django_jobs.engine.job_types.masking import Names, hidden_from
 from django_jobs.engine.organizations import is_gone, shown_id
 from django_jobs.engine.scope import scope_of
+from django_jobs.engine.store import database
 from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
 from django_jobs.exceptions import JobsError
 from django_jobs.models import Batch, Job, JobType
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.statuses import (
-    AWAITING_RETRY,
     RETRYABLE_BY_HAND,
     UNFINISHED,
     UNFINISHED_STATES,
@@ -412,6 +412,9 @@ def progress_of(batch: Any) -> SafeString:
 
 #: Characters of an error.
 ERROR: Final = 400
+#: Groups of failures that are shown, and of which causes are told from consequences.
+MAX_GROUPS: Final = 5
+GROUPS_READ: Final = 100
 #: Milliseconds after which an open page asks again, and jobs of a batch up to which that is soon.
 QUICK_PAUSE: Final = 2_000
 PAUSE: Final = 5_000
@@ -453,7 +456,7 @@ class BatchAdmin(BatchColumns, BatchFacts, SeesJobs):
         """Return what stands on a batch's page around its facts."""
         batch.pages = OpenPages(request, self.admin_site.name)
         links = Links(self.admin_site.name)
-        notices, failed = notices_of(batch), self._failures(batch)
+        notices, failed = notices_of(batch), self._failures(request, batch)
         return {
             "subtitle": None,
             "facts": self.facts_of(batch.pages, batch),
@@ -478,14 +481,23 @@ class BatchAdmin(BatchColumns, BatchFacts, SeesJobs):
         }
 
     @staticmethod
-    def _failures(batch: Any) -> dict[str, Any]:
-        """Return what failed. Nothing is read where nothing did."""
+    def _failures(request: HttpRequest, batch: Any) -> dict[str, Any]:
+        """Return what failed, in groups of like errors: causes before those that died because of them, and the dead
+        before what is tried again. Nothing is read where nothing did.
+        """
         if not count_in(batch, WITH_ERRORS):
             return {}
-        found = read_failures(batch.pk)
-        kinds = JobType.primary.in_bulk({group.first.job_type_id for group in found.groups})
-        rows = [_failure_row(batch, group, kinds.get(group.first.job_type_id)) for group in found.groups]
-        return {"failures": rows, "more_failures": found.more_groups, "failures_are_cut": found.is_cut}
+        found = read_failures(request.user, database.now(), JobFilter(batch=(batch.pk, batch.created_at.year)))
+        groups = found.groups(found.keys[:GROUPS_READ])
+        newest = newest_jobs(groups)
+        rows = [(newest[group.newest_pk], group) for group in groups if group.newest_pk in newest]
+        rows.sort(key=lambda row: (row[0].is_orphaned, row[1].count == row[1].waiting))
+        kinds = JobType.primary.in_bulk({job.job_type_id for job, _group in rows[:MAX_GROUPS]})
+        return {
+            "failures": [_failure_row(batch, *row, kinds.get(row[0].job_type_id)) for row in rows[:MAX_GROUPS]],
+            "more_failures": max(0, len(found.keys) - MAX_GROUPS),
+            "failures_are_cut": found.is_cut,
+        }
 
     @staticmethod
     def _graph(links: Links, batch: Any) -> dict[str, Any]:
@@ -513,11 +525,12 @@ def _news_of(batch: Any, failures: list[dict[str, Any]], notices: list[str]) -> 
     return News(text=sentence(told, note(batch), *reasons), state=f"{state} {note(batch)} {reasons}")
 
 
-def _failure_row(batch: Any, group: BatchFailure, kind: JobType | None) -> dict[str, Any]:
-    job, pages = group.first, batch.pages
+def _failure_row(batch: Any, job: Any, group: Group, kind: JobType | None) -> dict[str, Any]:
+    """Return what the page tells of a group, whose newest job this is."""
+    pages = batch.pages
     # A host's policy may hide single jobs from people who see the organization.
     url = pages.job(job)
-    error = (job.error_message or _("(without a text)")) if url else _("(its error is not shown to you)")
+    error = (job.error_start or _("(without a text)")) if url else _("(its error is not shown to you)")
     return {
         "kind": linked(pages.job_type(kind) or pages.links.jobs(job_type=job.job_type_id), line(job.job_type_id, 60)),
         "count": group.count,
@@ -526,69 +539,10 @@ def _failure_row(batch: Any, group: BatchFailure, kind: JobType | None) -> dict[
         "name": job.name,
         "url": url,
         "badge": badge(job.status),
-        "list_url": pages.links.jobs(batch=batch.batch_id, status=job.status, job_type=job.job_type_id),
-        "is_consequence": group.is_consequence,
-        "is_retried": group.is_retried,
+        "list_url": pages.links.failure_group(group.job_type, group.error_fingerprint, batch=batch.batch_id),
+        "is_consequence": job.is_orphaned,
+        "is_retried": group.count == group.waiting,
     }
-
-
-# What failed in a batch, in groups of like errors, so that a person sees the few faults behind many failed jobs.
-
-
-#: Failed jobs that are looked at, the oldest first, and groups that are shown.
-MAX_LOOKED_AT: Final = 1_000
-MAX_GROUPS: Final = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchFailure:
-    """Jobs of one type with like errors; ``first`` is the one that was submitted first.
-
-    ``is_consequence`` says that they died because a job that they waited for did, and ``is_retried`` that they are not
-    dead but will be tried again by themselves.
-    """
-
-    first: Job
-    count: int
-    is_consequence: bool
-    is_retried: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchFailures:
-    """The groups: causes before consequences, the dead before what is tried again, the largest first.
-
-    With ``is_cut`` more jobs failed than were looked at, and a group may be larger than it says.
-    """
-
-    groups: list[BatchFailure]
-    more_groups: int
-    is_cut: bool
-
-
-def read_failures(batch_pk: int) -> BatchFailures:
-    """Return what failed of a batch and was not retried, by two statements."""
-    rows = Job.primary.filter(batch_id=batch_pk, status__in=sorted(WITH_ERRORS)).order_by("pk")
-    found = list(
-        rows.values_list("pk", "job_type_id", "error_fingerprint", "is_orphaned", "status")[: MAX_LOOKED_AT + 1]
-    )
-    groups: dict[tuple[bool, bool, str, str], list[int]] = defaultdict(list)
-    for pk, job_type, fingerprint, is_orphaned, status in found[:MAX_LOOKED_AT]:
-        key = (is_orphaned, status in AWAITING_RETRY, job_type, "" if is_orphaned else fingerprint)
-        groups[key].append(pk)
-    ordered = sorted(groups.items(), key=lambda item: (*item[0][:2], -len(item[1]), item[1][0]))
-    shown = ordered[:MAX_GROUPS]
-    fields = ("created_at", "job_type_id", "status", "error_message", "organization_id", "owner_id")
-    samples = Job.primary.only(*fields).in_bulk([pks[0] for _, pks in shown]) if shown else {}
-    return BatchFailures(
-        groups=[
-            BatchFailure(first=samples[pks[0]], count=len(pks), is_consequence=is_orphaned, is_retried=is_retried)
-            for (is_orphaned, is_retried, *_), pks in shown
-            if pks[0] in samples
-        ],
-        more_groups=len(ordered) - len(shown),
-        is_cut=len(found) > MAX_LOOKED_AT,
-    )
 
 
 # What is wrong with a batch, or what it waits for, in words that say what to do: on its page, and on the monitor.
