@@ -16,21 +16,19 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from django_jobs.admin import bar, reasons
 from django_jobs.admin.bar import RANGES, Links, OpenPages, with_page
 from django_jobs.admin.charts import draw_spark
 from django_jobs.admin.filters import NO_JOBS, TERMS_OF_ADDRESS
-from django_jobs.admin.operations import Row, link_to, rows_of
+from django_jobs.admin.operations import Row, link_to, rows_of, title_of
 from django_jobs.admin.pages import (
     FAILURES,
-    Button,
     News,
     SeesJobs,
     address_to_go_back_to,
     is_system_admin,
-    renamed,
     sentence,
     tenant,
     view,
@@ -55,13 +53,13 @@ from django_jobs.engine.insight.filter import LIST_TERMS, JobFilter, as_object, 
 from django_jobs.engine.insight.inspection import held_types, is_held
 from django_jobs.engine.insight.reasons import REASONS
 from django_jobs.engine.organizations import id_of, read_tenants, shown_id
-from django_jobs.engine.scope import Scope, scope_of
+from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, InvalidTransition
 from django_jobs.exceptions import PermissionDenied as MayNot
 from django_jobs.models import ExecutionLog, Failure, Job, JobType, Operation
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
-from django_jobs.texts import listed, told
+from django_jobs.texts import told
 
 # Operations on failures: what the buttons for all jobs of a group start, and what is under way or was done before.
 
@@ -70,41 +68,16 @@ from django_jobs.texts import listed, told
 LOOKED_AT: Final = 200
 
 
-def failures_under_way(user: Any, job_type: str = "") -> list[Operation]:
-    """Return the operations on failures that are open, and that this user may see, the latest first.
-
-    With a type, those on jobs of this type alone, or of all types.
-    """
-    return [item for item in under_way(user) if is_about_failures(item) and (not job_type or is_on(item, job_type))]
-
-
-def of_group(user: Any, job_type: str, fingerprint: str) -> list[Operation]:
-    """Return the operations on this group that this user may see, open ones and those that ended, the latest first."""
-    rows = Scope(user).operations()[:LOOKED_AT]
-    return [item for item in rows if is_about_failures(item) and is_about(item, job_type, fingerprint)]
-
-
-def title_of(operation: Operation) -> str:
-    """Return what the operation does, and to jobs of which types."""
-    types = listed(operation.filters.get("job_type") or [_("all types")])
-    return _("%(action)s: %(types)s") % {"action": operation.get_action_display(), "types": types}
-
-
-def is_about_failures(operation: Operation) -> bool:
-    """Return whether the operation names jobs that failed."""
-    statuses = operation.filters.get("status")
-    return statuses is not None and WITH_ERRORS.issuperset(statuses)
-
-
-def is_on(operation: Operation, job_type: str) -> bool:
-    """Return whether jobs of this type may be among those that the operation names."""
-    types = operation.filters.get("job_type")
-    return types is None or job_type in types
-
-
-def is_about(operation: Operation, job_type: str, fingerprint: str) -> bool:
-    """Return whether jobs of this group may be among those that the operation names."""
-    return is_on(operation, job_type) and operation.filters.get("error_fingerprint") in (None, fingerprint)
+def on_failures(found: Iterable[Operation], job_type: str = "", fingerprint: str | None = None) -> list[Operation]:
+    """Return those of the operations that name failed jobs: of this type, and of this kind of error, where given."""
+    filters = ((item, item.filters) for item in found)
+    return [
+        item
+        for item, asked in filters
+        if WITH_ERRORS.issuperset(asked.get("status", Status))
+        and (not job_type or job_type in asked.get("job_type", [job_type]))
+        and (fingerprint is None or asked.get("error_fingerprint", fingerprint) == fingerprint)
+    ]
 
 
 # What the buttons of failures do: retry one, retry all. Others lead to the page that asks before it is done to all jobs
@@ -173,19 +146,15 @@ class FailureActions(SeesJobs):
             self._tell_empty(request)
             return HttpResponseRedirect(self._back(request, chosen))
         database.once_on_commit(bar.forget)
-        text = _("Started: {operation}. It goes on in the background.")
-        self._tell_of(request, text, started, messages.INFO, "started")
+        link = link_to(self._links, started, title_of(started))
+        text = format_html(_("Started: {operation}. It goes on in the background."), operation=link)
+        self.message_user(request, text, messages.INFO, extra_tags="started")
         there = self._back(request, chosen) if "next" in request.POST else self._links.change("operation", started.pk)
         waits = reasons.will_wait(request, self._links, chosen.job_type, there)
         if waits is not None:
             text, reason = waits
             self.message_user(request, text, messages.WARNING, extra_tags=reason)
         return HttpResponseRedirect(there)
-
-    def _tell_of(self, request: HttpRequest, text: str, operation: Operation, level: int, code: str) -> None:
-        link = link_to(self._links, operation, title_of(operation))
-        told_of = format_html(text, operation=link, user=operation.user_name)
-        self.message_user(request, told_of, level, extra_tags=code)
 
     def _tell_empty(self, request: HttpRequest) -> None:
         text = _("No such job is left: they were retried, canceled or deleted meanwhile.")
@@ -240,7 +209,7 @@ class FailureAdmin(FailureActions):
             if pages.opens(ExecutionLog)
             else "",
             **self._shared(request, chosen, now),
-            operations=self._operations(request, failures_under_way(request.user, chosen.job_type)),
+            operations=self._operations(request, on_failures(under_way(request.user), chosen.job_type)),
         )
 
     def _choices(self, chosen: Chosen) -> list[tuple[str, str, bool]]:
@@ -262,7 +231,7 @@ class FailureAdmin(FailureActions):
         }
 
     def _operations(self, request: HttpRequest, found: Iterable[Operation]) -> list[Row]:
-        return rows_of(self._links, found, request.user, title_of)
+        return rows_of(self._links, found, request.user)
 
     @view("group/", "group")
     def _group(self, request: HttpRequest) -> HttpResponse:
@@ -278,8 +247,9 @@ class FailureAdmin(FailureActions):
         (row,) = RowMaker(request, self._pages(request), chosen, found, [group], MAX_TENANTS).rows()
         whole, all_url = ALL in request.GET, chosen.query(**{ALL: "1"})
         # A traceback is not even read for people who may not see it.
-        traceback = last_traceback(row.newest) if is_system_admin(request) else ""
-        done = of_group(request.user, group.job_type, group.error_fingerprint)
+        traceback = last_traceback(row["newest"]) if is_system_admin(request) else ""
+        newest = scope_of(request).operations()[:LOOKED_AT]
+        done = on_failures(newest, group.job_type, group.error_fingerprint)
         return self.page(
             request,
             "failures/group.html",
@@ -289,7 +259,7 @@ class FailureAdmin(FailureActions):
             row=row,
             news=news_of_group(row),
             is_cut=found.is_cut,
-            error=block(row.newest.error_message, whole=whole, all_url=all_url),
+            error=block(row["newest"].error_message, whole=whole, all_url=all_url),
             traceback=block(traceback, whole=whole, all_url=all_url) if traceback else "",
             narrowed=chosen.words(GROUP),
             whole_url=self._links.failure_group(group.job_type, group.error_fingerprint),
@@ -380,7 +350,6 @@ class Chosen:
 
 def chosen_by(user: Any, values: QueryDict) -> Chosen:
     """Return what these values of a form or an address ask for."""
-    values = renamed(values)
     given = as_object({name: values.getlist(name) for name in TERMS_OF_ADDRESS if name in values})
     try:
         filters = JobFilter.read(given, user).both(JobFilter(status=tuple(sorted(WITH_ERRORS))))
@@ -392,23 +361,17 @@ def chosen_by(user: Any, values: QueryDict) -> Chosen:
 # What an open page of failures has read out when there are others.
 
 
-def news_of_list(found: Failures, rows: Sequence[FailureRow]) -> News:
+def news_of_list(found: Failures, rows: Sequence[Mapping[str, Any]]) -> News:
     """Return how many jobs failed, in how many groups, and the type and the error of the newest.
 
     ``rows`` are those of the page; an error that is on another page is not told.
     """
     if not found.keys:
         return News(text=_("No job failed."), state="")
-    count, groups = CappedCount(count=found.count, is_cut=found.is_cut), len(found.keys)
-    values = {"groups": format_number(groups), "jobs": count, "newest": found.rows[0][1]}
-    # Translators: such as "Failures: 863 in 12 groups. The newest: send_mail".
-    text = ngettext(
-        "Failures: %(jobs)s in %(groups)s group. The newest: %(newest)s",
-        "Failures: %(jobs)s in %(groups)s groups. The newest: %(newest)s",
-        groups,
-    )
-    error = next((row.spoken for row in rows if row.newest.pk == found.rows[0][0]), "")
-    return News(text=sentence(text % values, error), state=_digest(found))
+    count, groups = CappedCount(count=found.count, is_cut=found.is_cut), format_number(len(found.keys))
+    told = f"{capfirst(_('failures'))}: {count}, {_('by error')}: {groups}"
+    error = next((row["spoken"] for row in rows if row["newest"].pk == found.rows[0][0]), "")
+    return News(text=sentence(told, f"{_('Newest')}: {found.rows[0][1]}", error), state=_digest(found))
 
 
 def _digest(found: Failures) -> str:
@@ -416,12 +379,11 @@ def _digest(found: Failures) -> str:
     return f"{zlib.crc32(repr(sorted(found.keys)).encode()):08x}"
 
 
-def news_of_group(row: FailureRow) -> News:
+def news_of_group(row: Mapping[str, Any]) -> News:
     """Return how many jobs of the group failed, with its type and error, and whether the type is paused."""
-    count = ngettext("%(type)s: %(count)s job failed", "%(type)s: %(count)s jobs failed", row.count.count)
-    paused = _("The type is paused.") if row.is_paused else ""
-    text = sentence(count % {"type": row.job_type, "count": row.count}, row.spoken, paused)
-    return News(text=text, state=f"{row.is_paused} {row.is_gone}")
+    told = f"{row['job_type']}: {_('failed')}: {row['count']}"
+    text = sentence(told, row["spoken"], _("paused") if row["is_paused"] else "")
+    return News(text=text, state=f"{row['is_paused']} {row['is_gone']}")
 
 
 # A group of failures in words, with the addresses of the pages that tell more and the buttons that help.
@@ -433,74 +395,6 @@ ERROR: Final = 160
 SOURCE: Final = 160
 #: From the worst on.
 _ORDER: Final = sorted(WITH_ERRORS, key=lambda status: (status != Status.DEAD_LETTER, status))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Buttons:
-    """What the user may do with a group, as far as its newest job tells."""
-
-    retry: bool = False
-    cancel: bool = False
-    delete: bool = False
-    pause: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailureRow:
-    """What a page tells of one group. ``key`` tells groups of a page apart, and stays when the page is read again."""
-
-    key: str
-    job_type: str
-    fingerprint: str
-    #: Names and values of the form whose buttons act on what is chosen of the group.
-    fields: list[tuple[str, str]]
-    kind: Any
-    kind_url: str
-    is_gone: bool
-    is_paused: bool
-    held: str
-    held_code: str
-    release: Button | None
-    error_class: Any
-    error: Any
-    #: Both as plain text, to be read out.
-    spoken: str
-    frame: Any
-    source: Any
-    url: str
-    count: CappedCount
-    statuses: list[tuple[SafeString, CappedCount]]
-    dead: CappedCount
-    waiting: CappedCount
-    next_retry: Any
-    tenants: list[tuple[SafeString, CappedCount]]
-    more_tenants: int
-    first: Any
-    last: Any
-    spark: SafeString
-    last_day: int
-    newest: Job
-    newest_link: Any
-    jobs_url: str
-    #: The pages that ask before something is done to all of its jobs, or to those to which it can be done.
-    retry_url: str
-    cancel_url: str
-    delete_url: str
-    pause_url: str
-    buttons: Buttons
-
-    @property
-    def is_single(self) -> bool:
-        """Return whether it is one job: to retry one is then to retry all, and no rate is needed."""
-        return self.count.count == 1 and not self.count.is_cut
-
-    @property
-    def has_more(self) -> bool:
-        """Return whether there is something under "More"."""
-        buttons = self.buttons
-        ends = (buttons.cancel and self.waiting.count) or (buttons.delete and self.dead.count)
-        pauses = buttons.pause and not self.is_gone and not self.is_paused
-        return bool((buttons.retry and not self.is_single) or ends or pauses)
 
 
 class RowMaker:
@@ -527,57 +421,72 @@ class RowMaker:
         self.is_system_admin = is_system_admin(request)
         # A traceback is not even read for people who may not see it.
         self._errors = read_raised_errors(self._newest) if self.is_system_admin else {}
-        self._asked: dict[Any, Buttons] = {}
+        self._asked: dict[Any, dict[str, bool]] = {}
         fragile = [pk for pk, kind in self._kinds.items() if kind.breaker_failures]
         self._held = held_types(fragile) if fragile else {}
 
-    def rows(self) -> list[FailureRow]:
-        """Return the rows."""
+    def rows(self) -> list[dict[str, Any]]:
+        """Return what a page tells of each group, with its buttons."""
         return [self._row(group) for group in self._groups]
 
-    def _row(self, group: Group) -> FailureRow:
+    def _row(self, group: Group) -> dict[str, Any]:
         newest, kind = self._newest[group.newest_pk], self._kinds.get(group.job_type)
+        count = self._count(group.count)
+        return {
+            # Tells groups of a page apart, and stays when the page is read again.
+            "key": f"{zlib.crc32(f'{group.job_type} {group.error_fingerprint}'.encode()):08x}",
+            "job_type": group.job_type,
+            "kind": line(group.job_type, 60),
+            "kind_url": self._pages.job_type(kind),
+            "is_gone": kind is None,
+            "is_paused": kind is not None and kind.is_paused,
+            **_told(newest, self._errors.get(newest.pk)),
+            "count": count,
+            "statuses": [
+                (badge(status), self._count(group.statuses[status])) for status in _ORDER if group.statuses[status]
+            ],
+            "dead": self._count(group.statuses[Status.DEAD_LETTER]),
+            "waiting": self._count(group.waiting),
+            "next_retry": moment(group.next_retry_at) if group.next_retry_at else "",
+            "tenants": [self._tenant(pk, count) for pk, count in self._shown[group.newest_pk]],
+            "more_tenants": max(0, len(group.organizations) - self._named),
+            "first": moment(group.first),
+            "last": moment(group.last),
+            "spark": draw_spark([float(count) for count in group.hours], 1.0),
+            "last_day": sum(group.hours),
+            "newest": newest,
+            "newest_link": linked(self._pages.job(newest), newest.name),
+            # Of a single job, to retry one is to retry all, and no rate is needed.
+            "is_single": count.count == 1 and not count.is_cut,
+            **self._hold(group, kind),
+            **self._addresses(group),
+            "buttons": self._buttons(newest, kind),
+        }
+
+    def _hold(self, group: Group, kind: JobType | None) -> dict[str, Any]:
+        """Return what holds the jobs of a group if they are retried, and the button that ends it."""
         only = {*group.organizations} if len(group.organizations) == 1 else {None}
         reason = reasons.reason_of(kind, is_held=is_held(self._held, group.job_type, only.pop()))
         here = self._request.get_full_path()
-        chosen = frozenset(self._chosen.filters.status or ())
+        return {
+            "held": str(REASONS[reason].long) if reason else "",
+            "held_code": reason,
+            "release": reasons.button_for(self._request, self._links, reason, group.job_type, here),
+        }
+
+    def _addresses(self, group: Group) -> dict[str, Any]:
+        """Return the pages of a group, those that ask before something is done to its jobs, and the buttons' form."""
+        links, chosen = self._links, frozenset(self._chosen.filters.status or ())
         named = self._chosen.list_query(job_type=group.job_type, error_fingerprint=group.error_fingerprint)
-        return FailureRow(
-            key=f"{zlib.crc32(f'{group.job_type} {group.error_fingerprint}'.encode()):08x}",
-            job_type=group.job_type,
-            fingerprint=group.error_fingerprint,
-            fields=self._chosen.fields(group),
-            kind=line(group.job_type, 60),
-            kind_url=self._pages.job_type(kind),
-            is_gone=kind is None,
-            is_paused=kind is not None and kind.is_paused,
-            held=str(REASONS[reason].long) if reason else "",
-            held_code=reason,
-            release=reasons.button_for(self._request, self._links, reason, group.job_type, here),
-            **_told(newest, self._errors.get(newest.pk)),
-            url=self._links.failure_group(group.job_type, group.error_fingerprint, **self._chosen.without(GROUP)),
-            count=self._count(group.count),
-            statuses=[
-                (badge(status), self._count(group.statuses[status])) for status in _ORDER if group.statuses[status]
-            ],
-            dead=self._count(group.statuses[Status.DEAD_LETTER]),
-            waiting=self._count(group.waiting),
-            next_retry=moment(group.next_retry_at) if group.next_retry_at else "",
-            tenants=[self._tenant(pk, count) for pk, count in self._shown[group.newest_pk]],
-            more_tenants=max(0, len(group.organizations) - self._named),
-            first=moment(group.first),
-            last=moment(group.last),
-            spark=draw_spark([float(count) for count in group.hours], 1.0),
-            last_day=sum(group.hours),
-            newest=newest,
-            newest_link=linked(self._pages.job(newest), newest.name),
-            jobs_url=self._links.jobs(**named),
-            retry_url=self._links.page("job_all_retry", **named),
-            cancel_url=self._links.page("job_all_cancel", **named | {"status": sorted(AWAITING_RETRY & chosen)}),
-            delete_url=self._links.page("job_all_delete", **named | {"status": [Status.DEAD_LETTER]}),
-            pause_url=self._links.page("jobtype_pause", group.job_type),
-            buttons=self._buttons(newest, kind),
-        )
+        return {
+            "fields": self._chosen.fields(group),
+            "url": links.failure_group(group.job_type, group.error_fingerprint, **self._chosen.without(GROUP)),
+            "jobs_url": links.jobs(**named),
+            "retry_url": links.page("job_all_retry", **named),
+            "cancel_url": links.page("job_all_cancel", **named | {"status": sorted(AWAITING_RETRY & chosen)}),
+            "delete_url": links.page("job_all_delete", **named | {"status": [Status.DEAD_LETTER]}),
+            "pause_url": links.page("jobtype_pause", group.job_type),
+        }
 
     def _count(self, count: int) -> CappedCount:
         return CappedCount(count=count, is_cut=self._is_cut)
@@ -588,25 +497,16 @@ class RowMaker:
         url = "" if tenant is None else self._chosen.query(organization=id_of(tenant))
         return with_page(name, url, self._tenant_pages.get(pk, "")), self._count(count)
 
-    def _buttons(self, newest: Job, kind: JobType | None) -> Buttons:
+    def _buttons(self, newest: Job, kind: JobType | None) -> dict[str, bool]:
         # The policy is asked anew for each job when its turn comes. Here it is asked once for all groups that the
         # built-in one does not tell apart, since it reads the database.
         permission = kind.requires_permission if kind is not None else ""
         key = (newest.organization_id, permission, newest.owner_id == self._request.user.pk)
         if key not in self._asked:
-            self._asked[key] = buttons_for(self._request, newest, kind)
+            scope = scope_of(self._request)
+            self._asked[key] = {verb: scope.may(f"can_{verb}", newest) for verb in ("retry", "cancel", "delete")}
+            self._asked[key]["pause"] = kind is not None and scope.is_system_admin
         return self._asked[key]
-
-
-def buttons_for(request: HttpRequest, newest: Job, kind: JobType | None) -> Buttons:
-    """Return what the policy lets the user do with jobs such as this one."""
-    scope = scope_of(request)
-    return Buttons(
-        retry=scope.may("can_retry", newest),
-        cancel=scope.may("can_cancel", newest),
-        delete=scope.may("can_delete", newest),
-        pause=kind is not None and scope.is_system_admin,
-    )
 
 
 def tenant_name(pk: Any, tenant: Any) -> str:

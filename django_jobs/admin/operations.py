@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,7 +47,7 @@ from django_jobs.engine.control.operations import (
     seconds_left,
     under_way,
 )
-from django_jobs.engine.insight.filter import ORGANIZATION, SHOWN, TERMS, JobFilter, without_secrets
+from django_jobs.engine.insight.filter import JobFilter, without_secrets
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.insight.reasons import REASONS, counted
 from django_jobs.engine.job_types.masking import hidden_from, sensitive_names
@@ -57,9 +56,9 @@ from django_jobs.engine.scope import scope_of
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidFilter, InvalidOperation
 from django_jobs.exceptions import PermissionDenied as MayNot
-from django_jobs.models import JobType, Operation, Schedule
+from django_jobs.models import Operation
 from django_jobs.statuses import TERMINAL, Priority, Status
-from django_jobs.texts import code_of, comma, in_clauses, isolated, listed, told
+from django_jobs.texts import code_of, in_clauses, isolated, listed, told
 
 # Operations on many jobs: how far each has come, what became of its jobs, and its buttons.
 
@@ -152,9 +151,9 @@ class OperationAdmin(SeesJobs):
         return line(title_of(operation), 120)
 
     @admin.display(description=gettext_lazy("jobs"))
-    def filter_words(self, operation: Any) -> SafeString | str:
-        """Return the filter in words, a line for each part of it, with links to what it names."""
-        return linked_words(operation, operation.pages)
+    def filter_words(self, operation: Operation) -> SafeString | str:
+        """Return the filter in words, a line for each part of it."""
+        return format_html_join(mark_safe("<br>"), "{}: {}", told_filter(operation)) or "?"
 
     @admin.display(description=gettext_lazy("progress"))
     def progress(self, operation: Operation) -> str:
@@ -454,91 +453,6 @@ def _narrowing(request: HttpRequest) -> str:
     return f"?{query.urlencode()}" if query else ""
 
 
-# The filter of an operation in words, with links to what it names.
-
-
-BREAK: Final = mark_safe("<br>")
-#: The values of a term by the addresses of what they name; what has none is missing.
-Addresses = Mapping[Any, str]
-
-
-def linked_words(operation: Operation, pages: OpenPages) -> SafeString | str:
-    """Return the filter of an operation in words, a line for each part of it."""
-    try:
-        asked = without_secrets(JobFilter.from_json(operation.filters), hidden_from(pages.user)).asked()
-    except InvalidFilter as error:
-        return str(error)
-    return format_html_join(
-        BREAK, "{}: {}", ((TERMS[name].label, _values(name, value, pages)) for name, value in asked.items())
-    )
-
-
-def _values(name: str, value: Any, pages: OpenPages) -> SafeString:
-    """Return the first values of a field, as links where there is something to open, and how many more there are."""
-    term = TERMS[name]
-    texts = term.tell(value, ids_seen_by(pages.user, set(value)) if name == ORGANIZATION else {})
-    keys = term.values_of(value)[:SHOWN]
-    find = FINDERS.get(name)
-    addresses = find(keys, pages) if find is not None else {}
-    items = [
-        (linked(addresses.get(key, ""), format_html("<bdi>{}</bdi>", text)),)
-        for key, text in zip(keys, texts[:SHOWN], strict=True)
-    ]
-    shown, more = format_html_join(comma(), "{}", items), len(texts) - len(items)
-    if more <= 0:
-        return shown
-    return format_html("{} {}", shown, _("and %(count)s more") % {"count": more})
-
-
-def _types(names: list[str], pages: OpenPages) -> Addresses:
-    kinds = JobType.primary.in_bulk(names)
-    return {name: pages.job_type(kind) or pages.links.jobs(job_type=name) for name, kind in kinds.items()}
-
-
-def _linked_organizations(pks: list[Any], pages: OpenPages) -> Addresses:
-    ids = ids_seen_by(pages.user, set(pks))
-    opened = pages.organizations(ids)
-    return {pk: opened.get(pk) or pages.links.jobs(organization=name) for pk, name in ids.items()}
-
-
-def _jobs(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:
-    found = _jobs_by_number([pk for pk, _year in ids], pages)
-    return {(pk, year): found.get(pk, "") for pk, year in ids}
-
-
-def _jobs_by_number(pks: list[int], pages: OpenPages) -> Addresses:
-    return {job.pk: pages.job(job) for job in pages.scope.jobs().filter(pk__in=pks)}
-
-
-def _batches(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:
-    rows = pages.scope.batches().filter(pk__in=[pk for pk, _year in ids])
-    return {(batch.pk, batch.created_at.year): pages.links.change("batch", batch.pk) for batch in rows}
-
-
-def _schedules(names: list[str], pages: OpenPages) -> Addresses:
-    """Return the addresses of schedules; none where several organizations have one of that name."""
-    found = list(pages.scope.schedules().filter(name__in=names)) if pages.opens(Schedule) else []
-    counts = Counter(schedule.name for schedule in found)
-    return {row.name: pages.links.change("schedule", row.pk) for row in found if counts[row.name] == 1}
-
-
-#: By the name of a term: what finds where its values lead to.
-FINDERS: Final[dict[str, Callable[[list[Any], OpenPages], Addresses]]] = {
-    "job_type": _types,
-    ORGANIZATION: _linked_organizations,
-    "job_id": _jobs,
-    "submitted_by": _jobs_by_number,
-    "batch": _batches,
-    "schedule": _schedules,
-    "operation": lambda pks, pages: pages.rows(Operation, pks),
-    "owner": lambda names, pages: {name: pages.links.jobs(owner=name) for name in names},
-    "worker": lambda names, pages: {name: pages.links.jobs(worker=name) for name in names},
-    "pool": lambda names, pages: {
-        name: pages.links.list("jobtype", pool=name) for name in names if pages.opens(JobType)
-    },
-}
-
-
 # What an operation does, how far it has come and what became of its jobs, in words.
 
 
@@ -588,17 +502,22 @@ def _organizations(operation: Operation) -> tuple[Any, ...]:
         return ()
 
 
-def title_of(operation: Operation) -> str:
-    """Return what the operation does and to which jobs in one line.
+def told_filter(operation: Operation) -> list[tuple[str, str]]:
+    """Return the filter as labels and values; nothing where this release cannot read it.
 
     Call :func:`note_organizations` first for many of them, and where the reader may not know of all organizations.
     """
     known = operation.__dict__
     try:
         filters = without_secrets(JobFilter.from_json(operation.filters), known.get(_HIDDEN, sensitive_names()))
-        parts = listed(f"{name}: {isolated(value)}" for name, value in filters.words(known.get(_IDS)))
     except InvalidFilter:
-        parts = "?"
+        return []
+    return filters.words(known.get(_IDS))
+
+
+def title_of(operation: Operation) -> str:
+    """Return what the operation does and to which jobs in one line, as :func:`told_filter` knows these."""
+    parts = listed(f"{name}: {isolated(value)}" for name, value in told_filter(operation)) or "?"
     value = "" if operation.value is None else Priority(operation.value).label
     act = f"{operation.get_action_display()} ({value})" if value else operation.get_action_display()
     return _("%(act)s: %(jobs)s") % {"act": act, "jobs": parts}
@@ -688,16 +607,13 @@ TITLE: Final = 120
 Row = tuple[Any, str, str, Any, str]
 
 
-def rows_of(
-    links: Links, found: Iterable[Operation], user: Any, title: Callable[[Operation], str] = title_of
-) -> list[Row]:
+def rows_of(links: Links, found: Iterable[Operation], user: Any) -> list[Row]:
     """Return what a page says to this user of the first of these operations."""
     shown = list(itertools.islice(found, LISTED))
-    if title is title_of:
-        note_organizations(shown, user)
+    note_organizations(shown, user)
     return [
         (
-            line(title(item), TITLE),
+            line(title_of(item), TITLE),
             links.change("operation", item.pk),
             outcome_words(item) if item.ended_at else amount_words(item),
             state_badge(item),

@@ -230,7 +230,7 @@ def agreed(_: Stage) -> dict[str, Any]:
 
 
 def failure(stage: Stage) -> dict[str, Any]:
-    return {"job_type": stage.kind.pk, "fingerprint": stage.job("Dead Letter").error_fingerprint}
+    return {"job_type": stage.kind.pk, "error_fingerprint": stage.job("Dead Letter").error_fingerprint}
 
 
 METHOD: Final = "/api/method/dartwing.dartwing_core.api.jobs."

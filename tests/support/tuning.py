@@ -26,7 +26,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "batch_graph_jobs": ("django_jobs.admin.graph", "MAX_JOBS"),
     "batch_graph_links": ("django_jobs.admin.graph", "MAX_LINKS"),
     "batch_list_searched_batches": ("django_jobs.admin.batches", "RECENT"),
-    "batch_page_failed_jobs": ("django_jobs.admin.batches", "MAX_LOOKED_AT"),
     "batch_page_failure_groups": ("django_jobs.admin.batches", "MAX_GROUPS"),
     "bulk_action_jobs": ("django_jobs.admin.acts", "MAX_AT_ONCE"),
     "choices_of_a_filter": ("django_jobs.admin.filters", "MAX_LISTED"),
@@ -98,10 +97,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "listed_parents": ("django_jobs.engine.insight.status", "MAX_LISTED_PARENTS"),
     "metrics_counted_jobs": ("django_jobs.engine.insight.metrics", "BOUND"),
     "newest_jobs_seconds": ("django_jobs.engine.timing", "SEARCH_BOUND_SECONDS"),
-    "searched_jobs": (
-        ("django_jobs.engine.insight.filter", "LOOKED_AT"),
-        ("django_jobs.admin.search", "LOOKED_AT"),
-    ),
+    "searched_jobs": ("django_jobs.engine.insight.filter", "LOOKED_AT"),
     "searched_newest_jobs": ("django_jobs.engine.insight.filter", "RECENT"),
     "status_counted_jobs": (
         ("django_jobs.engine.insight.inspection", "MAX_ENDED"),

@@ -50,8 +50,8 @@ def test_staff_see_and_replay_the_jobs_of_their_tenant_alone(tenant: Any) -> Non
     )
     client = staff(tenant, is_manager=True)
     context = client.get(reverse("admin:django_jobs_failure_changelist")).context
-    assert [str(row.count) for row in context["rows"]] == ["1"]
-    fields = {"action": "retry_all", "job_type": kind.pk, "fingerprint": own.error_fingerprint}
+    assert [str(row["count"]) for row in context["rows"]] == ["1"]
+    fields = {"action": "retry_all", "job_type": kind.pk, "error_fingerprint": own.error_fingerprint}
     client.post(reverse("admin:django_jobs_failure_act"), fields)
     finish(Operation.objects.get())
     assert reread(own).status != Status.DEAD_LETTER

@@ -137,5 +137,5 @@ def test_a_breaker_of_one_organization_holds_no_group_of_another(
     open_by_failures(kind, mine)
     die(kind, theirs, "another error")
     rows = root.get(url("failure", "changelist")).context["rows"]
-    held = {row.newest.organization_id: row.held_code for row in rows}
+    held = {row["newest"].organization_id: row["held_code"] for row in rows}
     assert held == {mine.pk: "breaker", theirs.pk: ""}

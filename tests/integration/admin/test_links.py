@@ -26,7 +26,7 @@ from tests.support.batches import make_batch
 from tests.support.brokers import end, job_in, pending_job, raised, start
 from tests.support.console_pages import Console
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
-from tests.support.failures import die, group, press
+from tests.support.failures import die, group
 from tests.support.operations import start as start_operation
 from tests.support.verbs import BaseAdmin, JobFilter
 
@@ -169,7 +169,7 @@ def test_a_groups_organizations_narrow_it_and_what_is_done_reaches_these_alone(
     assert narrowed_to(response, "ORG-MINE")
     assert foreign.name not in page
     assert f'name="organization" value="{mine.name}"' in page
-    whole, own_list = response.context["whole_url"], response.context["row"].jobs_url
+    whole, own_list = response.context["whole_url"], response.context["row"]["jobs_url"]
     assert all(f'href="{html.escape(link)}"' in page for link in (whole, own_list))
     assert foreign.name in text(root, whole)
     assert [job.pk for job in listed_at(root, own_list)] == [own.pk]
@@ -190,7 +190,7 @@ def test_a_narrowed_list_of_groups_leads_to_narrowed_groups(
 ) -> None:
     die(kind, mine), die(kind, theirs)
     (row,) = root.get(url("failure", "changelist"), {"organization": mine.name}).context["rows"]
-    assert root.get(row.url).context["row"].count.count == 1
+    assert root.get(row["url"]).context["row"]["count"].count == 1
 
 
 def test_a_schedule_leads_to_its_type_and_organization(root: Client, mine: Organization) -> None:
@@ -331,27 +331,6 @@ def test_a_batch_leads_to_organization_owner_type_and_what_follows(root: Client,
     assert with_words("ann", page) == f"{url('job', 'changelist')}?owner=ann"
 
 
-def test_an_operation_tells_its_filter_with_links(root: Client, mine: Organization) -> None:
-    kind = make_job_type(type_name="night_run")
-    job = die(kind, mine)
-    press(root, job, "retry_all", organization=mine.name)
-    page = text(root, url("operation", "change", Operation.objects.get().pk))
-    assert with_words("night_run", page) == "/admin/django_jobs/jobtype/night_5Frun/change/"
-    assert with_words("ORG-MINE", page) == url("organization", "change", mine.pk)
-
-
-def test_an_operations_filter_leads_nobody_to_what_they_do_not_see(
-    kind: JobType, mine: Organization, theirs: Organization
-) -> None:
-    boss = make_user("boss", admin_of=[mine], permissions=VIEW, is_staff=True)
-    own, foreign = die(kind, mine), die(kind, theirs)
-    started = start_operation(JobFilter.read({"job_id": [own.name, foreign.name]}), boss)
-    page = text(admin.client_of(boss), url("operation", "change", started.pk))
-    assert with_words(own.name, page) == url("job", "change", own.pk)
-    assert foreign.name in page
-    assert url("job", "change", foreign.pk) not in page
-
-
 def test_who_has_left_an_organization_is_led_to_nothing_of_it(kind: JobType, mine: Organization) -> None:
     boss = make_user("boss", admin_of=[mine], permissions=VIEW, is_staff=True)
     job = die(kind, mine)
@@ -360,11 +339,11 @@ def test_who_has_left_an_organization_is_led_to_nothing_of_it(kind: JobType, min
     address, client = url("operation", "change", started.pk), admin.client_of(boss)
     page = text(client, address)
     assert with_words(job.name, page) == url("job", "change", job.pk)
-    assert with_words("ORG-MINE", page) == f"{url('job', 'changelist')}?organization={mine.name}"
+    assert mine.name in page
     Membership.objects.all().delete()
     page = text(client, address)
     assert job.name not in page
-    assert f"organization={mine.name}" not in page
+    assert mine.name not in page
 
 
 def test_another_site_of_the_same_name_takes_no_link_away(root: Client, kind: JobType, mine: Organization) -> None:

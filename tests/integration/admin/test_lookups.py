@@ -120,7 +120,10 @@ STRANGE = ["", "\x00", "x" * 5_000, "-1", "9" * 30, "None", "a,b", "1' OR '1'='1
 NUMBERS = [*STRANGE, "-.-.0.99", "1.2.3"]
 TEXTS = [*STRANGE, "(", "[]", "\u202e", "word " * 2_000]
 FILTERS = [
-    *[("job", name, STRANGE) for name in ("status", "type", "organization", "priority", "created", "error")],
+    *[
+        ("job", name, STRANGE)
+        for name in ("status", "job_type", "organization", "priority", "created_after", "has_error")
+    ],
     *[("jobtype", name, STRANGE) for name in ("is_enabled__exact", "is_enabled__isnull", "is_paused__exact")],
     *[("organization", name, STRANGE) for name in ("is_active__exact", "is_active__isnull")],
     *[("membership", name, STRANGE) for name in ("role__exact", "role__isnull")],

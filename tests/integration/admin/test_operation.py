@@ -16,7 +16,6 @@ from django_jobs.statuses import Status
 from tests.support import admin, verbs
 from tests.support.admin import codes_on, codes_said, remembered, text, url
 from tests.support.alerts import scheduler_ticks
-from tests.support.batches import make_batch
 from tests.support.brokers import end, pending_job, raised, reread
 from tests.support.brokers import start as run
 from tests.support.factories import make_job_type, make_organization, make_user
@@ -171,16 +170,6 @@ def test_who_left_is_told_no_new_name_of_the_organization_and_no_error_or_id_of_
             assert page.removesuffix("change/") in told
             assert not any(item in told for item in hidden)
             assert f"organization={mine.name}" not in told
-
-
-def test_a_batch_that_a_filter_names_is_linked_for_who_sees_it(boss: Client, mine: Organization) -> None:
-    batch = make_batch(mine, "Completed")
-    filters = JobFilter(batch=(batch.pk, batch.created_at.year))
-    page = url("operation", "change", start(filters, User.objects.get(), "cancel").pk)
-    link = url("batch", "change", batch.pk)
-    assert link in text(boss, page)
-    Membership.objects.all().delete()
-    assert link not in text(boss, page)
 
 
 def test_hidden_values_that_a_filter_names_are_masked(root: Client, mine: Organization, settings: Any) -> None:

@@ -96,7 +96,12 @@ def test_a_group_of_failures_and_its_operation_stay_there(root: Client, job: Job
     found = links_of(root.get("/own/django_jobs/failure/"))
     group = min(link.replace("&amp;", "&") for link in found if "/failure/group/" in link)
     assert f"/own/django_jobs/job/{job.pk}/change/" in links_of(root.get(group))
-    fields = {"action": "retry_all", "job_type": job.job_type_id, "fingerprint": job.error_fingerprint, "rate": "60"}
+    fields = {
+        "action": "retry_all",
+        "job_type": job.job_type_id,
+        "error_fingerprint": job.error_fingerprint,
+        "rate": "60",
+    }
     answer = root.post("/own/django_jobs/failure/act/", fields)
     assert answer["Location"].startswith("/own/django_jobs/operation/")
     links = links_of(root.get("/own/django_jobs/operation/"))

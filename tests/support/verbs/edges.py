@@ -117,7 +117,6 @@ if TYPE_CHECKING:
     from django_jobs.admin.charts import draw_bars
     from django_jobs.admin.charts import draw_spark
     from django_jobs.admin.writing import brief_duration
-    from django_jobs.admin.failures import Buttons as FailureButtons
     from django_jobs.admin.writing import type_title as job_type_title
     from django_jobs.admin.graph import draw_graph as draw_batch_graph
     from django_jobs.admin.job import JobAdmin
