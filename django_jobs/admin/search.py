@@ -12,7 +12,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError
 from django.db.models import CharField, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.utils.text import capfirst
@@ -23,6 +23,7 @@ from django_jobs.admin.pages import (
     DeclaredLookups,
     OwnPages,
     clean_term,
+    done,
     is_system_admin,
     keys_of,
     view,
@@ -34,7 +35,6 @@ from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.organizations import current_ids, id_of
 from django_jobs.engine.scope import Scope, scope_of
-from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import SavedFilter, Worker, get_organization_model
 from django_jobs.models.batch import parse_batch_id
@@ -400,7 +400,7 @@ def unquoted(value: str) -> str:
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
-# Filters that somebody keeps under a name: links above the jobs list, and the page on which they are changed.
+# Filters that somebody keeps under a name: links above the jobs list, and the page on which they are deleted.
 
 
 #: So many a user may keep, and so many that others share are offered.
@@ -430,14 +430,11 @@ class SavedFilters(OwnPages, DeclaredLookups):
 
     @view("saved-filters/", "saved_filters")
     def _saved(self, request: HttpRequest) -> HttpResponse:
-        found = _without_too_many(self._changeable(request).select_related("user"), request.user)
+        found = _without_too_many(self._deletable(request).select_related("user"), request.user)
         title = _("Saved filters")
         address = self.url_of("changelist")
         rows = [(item, f"{address}?{item.query}", words_for(item), item.user_id == request.user.pk) for item in found]
-        may_share = is_system_admin(request)
-        return self.page(
-            request, "job/saved_filters.html", title, title, rows=rows, may_share=may_share, most_name=MAX_NAME
-        )
+        return self.page(request, "job/saved_filters.html", title, title, rows=rows)
 
     @view("saved-filters/save/", "save_filter")
     def _save(self, request: HttpRequest) -> HttpResponse:
@@ -465,41 +462,21 @@ class SavedFilters(OwnPages, DeclaredLookups):
         is_shared = form.cleaned_data["is_shared"] and is_system_admin(request)
         values = {"query": query, "is_shared": is_shared}
         _row, is_new = SavedFilter.primary.update_or_create(user_id=user.pk, name=name, defaults=values)
-        text = _("Saved as “%(name)s”.") if is_new else _("Saved as “%(name)s”, in place of what had this name.")
-        return text % {"name": name}, messages.SUCCESS, "saved" if is_new else "replaced"
+        return done(_("Save"), name), messages.SUCCESS, "saved" if is_new else "replaced"
 
-    @view("saved-filters/<int:pk>/{verb}/", "{verb}_filter", verbs=("rename", "delete"))
-    def _change(self, request: HttpRequest, pk: int, *, verb: str) -> HttpResponse:
-        change = self._rename if verb == "rename" else self._delete
-        found = self._changeable(request).filter(pk__in=keys_of([str(pk)])).first()
-        if request.method == "POST":
-            gone = (_("This filter is not there any more."), messages.WARNING, "gone")
-            self.message_user(request, *(gone if found is None else change(request, found)))
+    @view("saved-filters/<int:pk>/delete/", "delete_filter", post_only=True)
+    def _delete(self, request: HttpRequest, pk: int) -> HttpResponse:
+        found = self._deletable(request).filter(pk__in=keys_of([str(pk)])).first()
+        text, level, code = _("This filter is not there any more."), messages.WARNING, "gone"
+        if found is not None:
+            found.delete()
+            text, level, code = done(_("Delete"), found.name), messages.SUCCESS, "deleted"
+        self.message_user(request, text, level, extra_tags=code)
         return HttpResponseRedirect(self.url_of("saved_filters"))
 
-    def _rename(self, request: HttpRequest, found: SavedFilter) -> tuple[str, int, str]:
-        form = NameForm(request.POST)
-        if not form.is_valid():
-            text = _("Not changed: the name must have 1 to %(most)s characters.") % {"most": MAX_NAME}
-            return text, messages.WARNING, "invalid_name"
-        name = form.cleaned_data["name"]
-        is_shared = form.cleaned_data["is_shared"] and is_system_admin(request)
-        try:
-            with transaction.atomic(using=database.alias()):
-                SavedFilter.primary.filter(pk=found.pk).update(name=name, is_shared=is_shared)
-        except IntegrityError:
-            text = _("Not changed: another filter is called “%(name)s”.") % {"name": name}
-            return text, messages.WARNING, "name_taken"
-        return _("Changed: “%(name)s”.") % {"name": name}, messages.SUCCESS, "changed"
-
     @staticmethod
-    def _delete(_request: HttpRequest, found: SavedFilter) -> tuple[str, int, str]:
-        SavedFilter.primary.filter(pk=found.pk).delete()
-        return _("Deleted: “%(name)s”.") % {"name": found.name}, messages.SUCCESS, "deleted"
-
-    @staticmethod
-    def _changeable(request: HttpRequest) -> QuerySet[SavedFilter]:
-        """Return the filters that the user may change: their own, and for system admins the shared ones."""
+    def _deletable(request: HttpRequest) -> QuerySet[SavedFilter]:
+        """Return the filters that the user may delete: their own, and for system admins the shared ones."""
         own = Q(user_id=request.user.pk)
         return SavedFilter.primary.filter(own | Q(is_shared=True) if is_system_admin(request) else own)
 

@@ -1,8 +1,7 @@
-"""Filters of the jobs list that people keep: saving, following, renaming, sharing and deleting them."""
+"""Filters of the jobs list that people keep: saving, following, sharing and deleting them."""
 
 from __future__ import annotations
 
-import itertools
 import re
 from typing import Any
 
@@ -93,21 +92,16 @@ def test_nothing_is_saved_by_a_link(root: Client) -> None:
     root.get(url("job", "save_filter"), {"query": "status=Failed", "name": "x"})
     row = SavedFilter.objects.create(user=User.objects.get(username="root"), name="x", query="status=Failed")
     root.get(url("job", "delete_filter", row.pk))
-    root.get(url("job", "rename_filter", row.pk), {"name": "y"})
     assert kept() == [("root", "x", "status=Failed", False)]
 
 
-def test_saved_filters_are_renamed_and_deleted(root: Client) -> None:
+def test_saved_filters_are_deleted(root: Client) -> None:
     save(root, "status=Failed", "one")
     save(root, "status=Canceled", "two")
-    first, second = SavedFilter.objects.order_by("pk")
-    renamed = root.post(url("job", "rename_filter", first.pk), {"name": "three"}, follow=True)
-    assert codes_said(renamed) == ["changed"]
-    taken = root.post(url("job", "rename_filter", first.pk), {"name": "two"}, follow=True)
-    assert codes_said(taken) == ["name_taken"]
+    second = SavedFilter.objects.get(name="two")
     deleted = root.post(url("job", "delete_filter", second.pk), follow=True)
     assert codes_said(deleted) == ["deleted"]
-    assert kept() == [("root", "three", "status=Failed", False)]
+    assert kept() == [("root", "one", "status=Failed", False)]
     again = root.post(url("job", "delete_filter", second.pk), follow=True)
     assert codes_said(again) == ["gone"]
 
@@ -115,8 +109,8 @@ def test_saved_filters_are_renamed_and_deleted(root: Client) -> None:
 def test_nobody_changes_the_filters_of_others(root: Client, member: Client) -> None:
     save(root, "status=Failed")
     save(root, "status=Canceled", "Shared", is_shared="on")
-    for row, page in itertools.product(SavedFilter.objects.all(), ("rename_filter", "delete_filter")):
-        response = member.post(url("job", page, row.pk), {"name": "mine"}, follow=True)
+    for row in SavedFilter.objects.all():
+        response = member.post(url("job", "delete_filter", row.pk), follow=True)
         assert codes_said(response) == ["gone"]
     assert kept() == [("root", "Morning", "status=Failed", False), ("root", "Shared", "status=Canceled", True)]
     assert (offered(member), offered(root)) == (["Shared"], ["Morning", "Shared"])
@@ -126,7 +120,6 @@ def test_a_system_admin_shares_a_filter_with_all_and_others_cannot(root: Client,
     save(root, "status=Failed&created_after=24h", "Of today", is_shared="on")
     save(member, "status=Canceled", "Own", is_shared="on")
     assert offered(root) == ["Of today"]
-    member.post(url("job", "rename_filter", SavedFilter.objects.get(name="Own").pk), {"name": "Own", "is_shared": "on"})
     assert offered(member) == ["Of today", "Own"]
     assert offered(root) == ["Of today"]
     assert 'name="is_shared"' not in text(member, url("job", "changelist"), status="Failed")
@@ -176,8 +169,8 @@ def test_another_system_admin_takes_a_shared_filter_back(root: Client) -> None:
     (row,) = SavedFilter.objects.all()
     other = admin.system_admin()
     assert re.search(r"<small>.*root.*</small>", text(other, url("job", "saved_filters")))
-    other.post(url("job", "rename_filter", row.pk), {"name": "Morning"})
-    assert kept() == [("root", "Morning", "status=Failed", False)]
+    other.post(url("job", "delete_filter", row.pk))
+    assert kept() == []
 
 
 def test_people_who_see_no_jobs_keep_no_filters(mine: Organization) -> None:
