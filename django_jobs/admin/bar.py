@@ -198,29 +198,17 @@ class Links:
 # The numbers in the bar: counted up to a bound, and kept for some seconds for all who see the same jobs.
 
 
-ALARMS: Final = "alarms"
-FAILED_JOBS: Final = "failures"
-JOBS: Final = "jobs"
-OPERATIONS: Final = "operations"
-BATCHES: Final = "batches"
-WORKERS: Final = "workers"
-
 #: How old a number may be.
 SECONDS: Final = 5.0
 
 
 def read_counts(scope: Scope, wanted: frozenset[str]) -> Mapping[str, CappedCount]:
-    """Return the wanted numbers of the jobs that this user may see, by name, as they were some seconds ago at most."""
+    """Return the wanted numbers of what this user may see, by model, as they were some seconds ago at most."""
     key = ("all" if scope.is_system_admin else scope.user.pk, wanted)
     counts = bar_numbers.fresh(key)
     if counts is None:
-        counts = bar_numbers.put(key, {name: _READERS[name](scope) for name in sorted(wanted)}, SECONDS)
+        counts = bar_numbers.put(key, {name: _COUNTS[name](scope) for name in sorted(wanted)}, SECONDS)
     return counts
-
-
-def forget() -> None:
-    """Forget the numbers, since what was done now should be seen at once."""
-    bar_numbers.clear()
 
 
 def _sum(*parts: QuerySet[Any]) -> CappedCount:
@@ -257,13 +245,13 @@ def _alarms(scope: Scope) -> CappedCount:
     return CappedCount(count=len(read_lately(scope.user).open))
 
 
-_READERS: Final[Mapping[str, Callable[[Scope], CappedCount]]] = {
-    ALARMS: _alarms,
-    FAILED_JOBS: _failures,
-    JOBS: _unended,
-    OPERATIONS: _operations,
-    BATCHES: _batches,
-    WORKERS: _workers,
+_COUNTS: Final[Mapping[str, Callable[[Scope], CappedCount]]] = {
+    "alert": _alarms,
+    "failure": _failures,
+    "job": _unended,
+    "operation": _operations,
+    "batch": _batches,
+    "worker": _workers,
 }
 
 
@@ -273,79 +261,30 @@ _READERS: Final[Mapping[str, Callable[[Scope], CappedCount]]] = {
 APP: Final = "django_jobs"
 #: The view that tells the numbers to an open page.
 LIVE: Final = "django_jobs_monitor_navigation"
+#: The models whose lists the bar leads to, in their order, and what the number of each counts, for people who do not
+#: see where it stands. One whose list this site does not have is left out.
+ENTRIES: Final[Mapping[str, Any]] = {
+    "monitor": "",
+    "alert": gettext_lazy("open"),
+    "failure": gettext_lazy("jobs"),
+    "job": gettext_lazy("that wait or run"),
+    "operation": gettext_lazy("under way"),
+    "batch": gettext_lazy("open or running"),
+    "schedule": "",
+    "jobtype": "",
+    "organization": "",
+    "worker": gettext_lazy("alive"),
+}
+#: Models whose pages belong to the entry of another one.
+BELONGING: Final = {"executionlog": "job", "membership": "organization"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EntryDeclaration:
-    """One entry as it is declared: the model whose list it leads to, and other models whose pages belong to it.
-
-    ``counts`` names its number, if it has one, and ``unit`` says what is counted to who cannot see where it stands.
-    """
-
-    key: str
-    label: str | Promise
-    model: str
-    others: tuple[str, ...] = ()
-    counts: str = ""
-    unit: str | Promise = ""
-
-
-#: The entries in their order. One whose page this site does not have is left out.
-PLACES: Final = (
-    EntryDeclaration(key="monitor", label=capfirst(gettext_lazy("monitor")), model="monitor"),
-    EntryDeclaration(
-        key="alarms", label=capfirst(gettext_lazy("alarms")), model="alert", counts=ALARMS, unit=gettext_lazy("open")
-    ),
-    EntryDeclaration(
-        key="failures",
-        label=capfirst(gettext_lazy("failures")),
-        model="failure",
-        counts=FAILED_JOBS,
-        unit=gettext_lazy("jobs"),
-    ),
-    EntryDeclaration(
-        key="jobs",
-        label=capfirst(gettext_lazy("jobs")),
-        model="job",
-        others=("executionlog",),
-        counts=JOBS,
-        unit=gettext_lazy("that wait or run"),
-    ),
-    EntryDeclaration(
-        key="operations",
-        label=capfirst(gettext_lazy("operations")),
-        model="operation",
-        counts=OPERATIONS,
-        unit=gettext_lazy("under way"),
-    ),
-    EntryDeclaration(
-        key="batches",
-        label=capfirst(gettext_lazy("batches")),
-        model="batch",
-        counts=BATCHES,
-        unit=gettext_lazy("open or running"),
-    ),
-    EntryDeclaration(key="schedules", label=capfirst(gettext_lazy("schedules")), model="schedule"),
-    EntryDeclaration(key="types", label=gettext_lazy("Types"), model="jobtype"),
-    EntryDeclaration(
-        key="organizations", label=capfirst(gettext_lazy("organizations")), model="organization", others=("membership",)
-    ),
-    EntryDeclaration(
-        key="workers",
-        label=capfirst(gettext_lazy("workers")),
-        model="worker",
-        counts=WORKERS,
-        unit=gettext_lazy("alive"),
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NavigationEntry:
+class Entry:
     """One entry as somebody sees it. ``current`` is the value of ``aria-current``: page, true, or empty."""
 
-    key: str
-    label: str | Promise
+    model: str
+    label: str
     url: str
     unit: str | Promise
     count: str | None
@@ -358,19 +297,31 @@ def context_of(request: HttpRequest) -> dict[str, Any]:
     return {"entries": entries_for(request), "live_url": reverse(f"{site_of(request).name}:{LIVE}")}
 
 
-def entries_for(request: HttpRequest) -> list[NavigationEntry]:
+def entries_for(request: HttpRequest) -> list[Entry]:
     """Return the entries that this user may see, in their order, with numbers that are a few seconds old at most."""
-    site = site_of(request)
-    seen = [(place, url) for place in PLACES if (url := _list_of(site, place, request))]
-    counts = read_counts(scope_of(request), frozenset(place.counts for place, _ in seen if place.counts))
-    here = _here(site, request.path)
-    return [_entry(place, url, counts.get(place.counts), here, request.path) for place, url in seen]
+    site, path = site_of(request), request.path
+    models = {name: _model_of(name) for name in ENTRIES}
+    seen = {name: _list_of(site, model) for name, model in models.items() if _is_seen(site, model, request)}
+    counts = read_counts(scope_of(request), frozenset(seen.keys() & _COUNTS.keys()))
+    here = _here(site, path)
+    return [
+        Entry(
+            model=name,
+            label=capfirst(str(models[name]._meta.verbose_name_plural)),
+            url=url,
+            unit=ENTRIES[name],
+            count=None if (count := counts.get(name)) is None else str(count),
+            is_alarm=name == "alert" and count is not None and count.count > 0,
+            current="" if name != BELONGING.get(here, here) else "page" if path == url else "true",
+        )
+        for name, url in seen.items()
+    ]
 
 
 def live_counts(request: HttpRequest) -> dict[str, Any]:
-    """Return the numbers of the entries that this user may see, by entry, as an open page asks for them."""
+    """Return the numbers of the entries that this user may see, by model, as an open page asks for them."""
     return {
-        item.key: {"count": item.count, "is_alarm": item.is_alarm}
+        item.model: {"count": item.count, "is_alarm": item.is_alarm}
         for item in entries_for(request)
         if item.count is not None
     }
@@ -389,27 +340,16 @@ def site_named(name: str) -> admin.AdminSite:
     return next((site for site in all_sites if site.name == name), admin.site)
 
 
-def _entry(place: EntryDeclaration, url: str, count: CappedCount | None, here: str, path: str) -> NavigationEntry:
-    is_here = here in {place.model, *place.others}
-    return NavigationEntry(
-        key=place.key,
-        label=place.label,
-        url=url,
-        unit=place.unit,
-        count=None if count is None else str(count),
-        is_alarm=place.counts == ALARMS and count is not None and count.count > 0,
-        current="" if not is_here else "page" if path == url else "true",
-    )
+def _model_of(name: str) -> type[Model]:
+    """Return the model of an entry: organizations may be one of the host's."""
+    return get_organization_model() if name == "organization" else apps.get_model(APP, name)
 
 
-def _list_of(site: admin.AdminSite, place: EntryDeclaration, request: HttpRequest) -> str:
-    """Return the address of the entry's list; empty where it is not for this user.
+def _is_seen(site: admin.AdminSite, model: type[Model], request: HttpRequest) -> bool:
+    return site.is_registered(model) and site.get_model_admin(model).has_view_permission(request)
 
-    Organizations may be a model of the host's, of which this site has no pages.
-    """
-    model = get_organization_model() if place.model == "organization" else apps.get_model(APP, place.model)
-    if not site.is_registered(model) or not site.get_model_admin(model).has_view_permission(request):
-        return ""
+
+def _list_of(site: admin.AdminSite, model: type[Model]) -> str:
     return reverse(f"{site.name}:{model._meta.app_label}_{model._meta.model_name}_changelist")
 
 

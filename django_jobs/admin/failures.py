@@ -18,7 +18,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin import bar, reasons
+from django_jobs.admin import reasons
 from django_jobs.admin.bar import RANGES, Links, OpenPages, with_page
 from django_jobs.admin.charts import draw_spark
 from django_jobs.admin.filters import NO_JOBS, TERMS_OF_ADDRESS
@@ -28,6 +28,7 @@ from django_jobs.admin.pages import (
     News,
     SeesJobs,
     address_to_go_back_to,
+    bar_numbers,
     is_system_admin,
     sentence,
     tenant,
@@ -145,7 +146,7 @@ class FailureActions(SeesJobs):
         except InvalidOperation:
             self._tell_empty(request)
             return HttpResponseRedirect(self._back(request, chosen))
-        database.once_on_commit(bar.forget)
+        database.once_on_commit(bar_numbers.clear)
         link = link_to(self._links, started, title_of(started))
         text = format_html(_("Started: {operation}. It goes on in the background."), operation=link)
         self.message_user(request, text, messages.INFO, extra_tags="started")

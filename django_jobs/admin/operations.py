@@ -22,10 +22,20 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin import bar
 from django_jobs.admin.bar import Links, OpenPages
 from django_jobs.admin.jobs import filter_of
-from django_jobs.admin.pages import DeclaredList, News, Notice, OwnPages, SeesJobs, Switch, keys_of, sentence, view
+from django_jobs.admin.pages import (
+    DeclaredList,
+    News,
+    Notice,
+    OwnPages,
+    SeesJobs,
+    Switch,
+    bar_numbers,
+    keys_of,
+    sentence,
+    view,
+)
 from django_jobs.admin.writing import (
     brief_duration,
     colored,
@@ -410,7 +420,7 @@ class JobOperations(JobsUnderWay):
             for texts in error.errors.values():
                 self.message_user(request, " ".join(texts), messages.WARNING, extra_tags=code_of(texts[0]))
             return HttpResponseRedirect(self._list(request))
-        database.once_on_commit(bar.forget)
+        database.once_on_commit(bar_numbers.clear)
         return HttpResponseRedirect(self.links.change("operation", started.pk))
 
     def _ask(self, request: HttpRequest, form: OperationForm, action: str, filters: JobFilter) -> HttpResponse:

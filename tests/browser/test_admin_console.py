@@ -285,6 +285,6 @@ def test_an_operator_makes_a_worker_quiet_resumes_it_and_stops_it(
 
 def test_the_numbers_of_the_bar_follow_what_happens(organization: Organization, visit: Visit) -> None:
     page = visit(operator(), "/admin/django_jobs/organization/")
-    expect(page.locator("[data-djobs-entry=jobs]")).to_contain_text("Jobs 0")
+    expect(page.locator("[data-djobs-entry=job]")).to_contain_text("Jobs 0")
     submit_job(make_job_type(), organization)
-    expect(page.locator("[data-djobs-entry=jobs]")).to_contain_text("Jobs 1")
+    expect(page.locator("[data-djobs-entry=job]")).to_contain_text("Jobs 1")

@@ -51,10 +51,10 @@ def organization(db: None) -> Organization:
 
 
 def entries(client: Client, address: str) -> dict[str, Any]:
-    """The bar's entries on a page, by key."""
+    """The bar's entries on a page, by model."""
     response = client.get(address)
     assert response.status_code == 200
-    return {entry.key: entry for entry in response.context["entries"]}
+    return {entry.model: entry for entry in response.context["entries"]}
 
 
 def counts(client: Client) -> dict[str, str]:
@@ -110,11 +110,11 @@ def test_a_page_in_a_popup_has_no_bar() -> None:
     ("page", "key", "current"),
     [
         (("monitor", "changelist"), "monitor", "page"),
-        (("job", "changelist"), "jobs", "page"),
-        (("operation", "changelist"), "operations", "page"),
-        (("executionlog", "changelist"), "jobs", "true"),
-        (("jobtype", "add"), "types", "true"),
-        (("membership", "changelist"), "organizations", "true"),
+        (("job", "changelist"), "job", "page"),
+        (("operation", "changelist"), "operation", "page"),
+        (("executionlog", "changelist"), "job", "true"),
+        (("jobtype", "add"), "jobtype", "true"),
+        (("membership", "changelist"), "organization", "true"),
     ],
 )
 def test_the_bar_marks_where_one_is(page: tuple[str, str], key: str, current: str) -> None:
@@ -126,7 +126,7 @@ def test_numbers_say_what_waits_or_runs_and_which_batches_are_open(organization:
     pending_job(organization=organization)
     make_batch(organization, close=False)
     told = counts(superuser())
-    assert (told["jobs"], told["batches"]) == ("1", "1")
+    assert (told["job"], told["batch"]) == ("1", "1")
 
 
 def test_operations_that_are_under_way_are_counted_for_who_sees_them(organization: Organization) -> None:
@@ -134,8 +134,8 @@ def test_operations_that_are_under_way_are_counted_for_who_sees_them(organizatio
     begun = [start(JobFilter(job_type=(kind.pk,)), None, "cancel") for _ in [pending_job(kind, organization)] * 3]
     verbs.pause_operation(begun[0])
     verbs.stop_operation(begun[1])
-    assert counts(superuser())["operations"] == "2"
-    assert counts(staff_of(organization))["operations"] == "0"
+    assert counts(superuser())["operation"] == "2"
+    assert counts(staff_of(organization))["operation"] == "0"
 
 
 def test_an_operation_that_somebody_stops_is_counted_no_more(
@@ -144,10 +144,10 @@ def test_an_operation_that_somebody_stops_is_counted_no_more(
     client, kind = superuser(), make_job_type()
     pending_job(kind, organization)
     operation = start(JobFilter(job_type=(kind.pk,)), None, "cancel")
-    assert counts(client)["operations"] == "1"
+    assert counts(client)["operation"] == "1"
     with django_capture_on_commit_callbacks(execute=True):
         client.post(url("operation", "stop", operation.pk))
-    assert counts(client)["operations"] == "0"
+    assert counts(client)["operation"] == "0"
 
 
 @pytest.mark.parametrize("address", ["job/all/retry/?job_type=mails", "failure/act/"])
@@ -156,10 +156,10 @@ def test_an_operation_that_somebody_starts_is_counted_at_once(
 ) -> None:
     client = superuser()
     die(make_job_type(type_name="mails"), organization)
-    assert counts(client)["operations"] == "0"
+    assert counts(client)["operation"] == "0"
     with django_capture_on_commit_callbacks(execute=True):
         client.post(f"/admin/django_jobs/{address}", {"action": "retry_all", "job_type": "mails", "rate": "1"})
-    assert counts(client)["operations"] == "1"
+    assert counts(client)["operation"] == "1"
 
 
 def test_staff_are_told_numbers_of_their_organizations_alone(organization: Organization) -> None:
@@ -171,27 +171,27 @@ def test_staff_are_told_numbers_of_their_organizations_alone(organization: Organ
     submit_job(make_job_type(), other, depends_on=[pending_job(organization=other)])
     make_batch(other, close=False)
     told = counts(staff_of(organization))
-    assert (told["jobs"], told["batches"], told["failures"]) == ("1", "0", "1")
+    assert (told["job"], told["batch"], told["failure"]) == ("1", "0", "1")
     told = counts(superuser())
-    assert (told["jobs"], told["batches"], told["failures"]) == ("5", "1", "3")
+    assert (told["job"], told["batch"], told["failure"]) == ("5", "1", "3")
 
 
 def test_nobody_is_told_what_was_read_for_staff_of_another_organization(organization: Organization) -> None:
     other = make_organization(name="ORG-ELSEWHERE")
     pending_job(organization=organization)
     clients = [staff_of(organization), staff_of(other, role="admin")]
-    assert [counts(client)["jobs"] for client in clients] == ["1", "0"]
+    assert [counts(client)["job"] for client in clients] == ["1", "0"]
 
 
 def test_staff_find_the_pages_alone_that_they_may_see(organization: Organization) -> None:
     client = staff_of(organization, permissions=["django_jobs.view_job"])
     assert list(entries(client, url("job", "changelist"))) == [
         "monitor",
-        "alarms",
-        "failures",
-        "jobs",
-        "operations",
-        "batches",
+        "alert",
+        "failure",
+        "job",
+        "operation",
+        "batch",
     ]
 
 
@@ -207,7 +207,7 @@ def test_numbers_end_at_a_bound(organization: Organization, tuning: Tuning) -> N
     tuning.set(capped_count_rows=2)
     for _ in range(3):
         pending_job(organization=organization)
-    assert counts(superuser())["jobs"] == "2+"
+    assert counts(superuser())["job"] == "2+"
 
 
 def test_numbers_are_read_once_in_some_seconds(
@@ -221,16 +221,16 @@ def test_numbers_are_read_once_in_some_seconds(
 
 def test_the_bar_counts_open_alarms_and_marks_them() -> None:
     client = superuser()
-    assert counts(client)["alarms"] == "1"  # nobody runs a scheduler here
+    assert counts(client)["alert"] == "1"  # nobody runs a scheduler here
     scheduler_ticks()
     forget_everything()
-    entry = entries(client, url("job", "changelist"))["alarms"]
+    entry = entries(client, url("job", "changelist"))["alert"]
     assert (entry.count, entry.is_alarm) == ("0", False)
 
 
 def test_numbers_are_read_again_after_some_seconds(organization: Organization, tuning: Tuning) -> None:
     tuning.set(navigation_counts_seconds=0.0)
     client = superuser()
-    assert counts(client)["jobs"] == "0"
+    assert counts(client)["job"] == "0"
     pending_job(organization=organization)
-    assert counts(client)["jobs"] == "1"
+    assert counts(client)["job"] == "1"
