@@ -675,10 +675,6 @@ def _notice(item: Operation, links: Links) -> Notice:
 # How long an operation will take, in words, before it is started.
 
 
-#: Whole numbers of jobs a second from here on.
-WHOLE: Final = 10
-
-
 def time_told(action: str, count: int, *, is_capped: bool, rate: int | None) -> tuple[str, str]:
     """Return how long it takes to do this to so many jobs, at a rate in jobs a minute; None: as fast as it goes.
 

@@ -27,7 +27,7 @@ NO_PAGES: Final = {
     "an answer to what is typed": {"schedule_preview", "job_all_time"},
     "a file": {"job_output"},
     "takes only what a button posts, and leads on to a page": {
-        *(f"job_{verb}_filter" for verb in ("save", "rename", "delete")),
+        *(f"job_{verb}_filter" for verb in ("save", "delete")),
         "failure_act",
         *(f"jobtype_{verb}" for verb in ("pause", "resume", "enable", "disable")),
         *(f"operation_{verb}" for verb in ("pause", "resume", "stop", "rate")),
