@@ -267,7 +267,7 @@ class JobCanceled(Interruption):
 
 
 class AttemptLost(JobCanceled):
-    """This attempt seems to have lost the job. If it still owns it, the job goes back to the queue."""
+    """This attempt seems to have lost the job. If it still owns it, the job is requeued."""
 
 
 class JobTimedOut(Interruption):
@@ -275,7 +275,7 @@ class JobTimedOut(Interruption):
 
 
 class WorkerStopping(Interruption):
-    """The worker shuts down and its grace is over; the job goes back to the queue."""
+    """The worker shuts down and its grace is over; the job is requeued."""
 
 
 class BrokerUnavailable(JobsError):

@@ -195,7 +195,7 @@ class RQBroker(Broker):
                 self._late_until = ended + timing.BROKER_BREAK_SECONDS
 
 
-# One worker process at RQ's queues: how it takes tickets, gives them back, and hears what it is told.
+# One worker process at RQ's queues: how it takes tickets, pushes them again, and hears what it is told.
 #
 # RQ's own loop is not used; it makes about fifteen round trips a job.
 
@@ -264,7 +264,7 @@ class RQConsumer(Consumer):
             self._blocked_id = None
         taken = self._read(found)
         if found and suspended:
-            self.put_back(taken)
+            self.push_again(taken)
             return Taken()
         return taken
 
@@ -291,14 +291,14 @@ class RQConsumer(Consumer):
             except (redis.RedisError, OSError):
                 return  # the wait ends by itself within two seconds
 
-    def put_back(self, taken: Taken) -> None:
+    def push_again(self, taken: Taken) -> None:
         try:
             for queue, ids in _by_queue((item.queue.name, item.id) for item in taken.tickets):
                 push(self._calls, queue, ids, front=True)
             for queue, ids in _by_queue((entry.queue, entry.id) for entry in taken.foreign):
                 self._calls.lpush(queue_key(queue), *map(as_bytes, reversed(ids)))
         except (redis.RedisError, OSError) as error:  # the scheduler misses the tickets and issues them again
-            logger.debug("event=put_back_failed error=%r", error)
+            logger.debug("event=push_again_failed error=%r", error)
 
     def handle_foreign(self, entries: Sequence[ForeignEntry]) -> None:
         if not are_foreign_run():

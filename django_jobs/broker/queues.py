@@ -291,7 +291,7 @@ def take(connection: Redis, names: Sequence[str], count: int, done: Sequence[str
 def wait(client: Redis, names: Sequence[str], count: int, seconds: int) -> tuple[list[tuple[str, str]], bool]:
     """Pop up to ``count`` entries, waiting at most ``seconds`` for the first, and return their (queue, id).
 
-    The second value says whether RQ is suspended by then: if so, the caller gives the entries back.
+    The second value says whether RQ is suspended by then: if so, the caller pushes the entries again.
 
     ``client`` must hold a single connection. Both commands are sent at once, because Redis answers the second as soon
     as the first no longer blocks: so a ticket that comes waits for no further round trip. BLMPOP needs Redis 7.

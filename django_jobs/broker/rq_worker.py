@@ -370,7 +370,7 @@ def run_ticket() -> None:
 
 
 def _put_behind_others(held: Sequence[Ticket]) -> None:
-    """Put tickets back whose rows other transactions hold, and have a pass know that they take no room.
+    """Push tickets again whose rows other transactions hold, and have a pass know that they take no room.
 
     This process ends before anybody else would write its notes down. Whatever fails is left to the scheduler.
     """

@@ -190,7 +190,7 @@ class Consumer(Protocol):
     def wake(self) -> None:
         """End a wait of :meth:`take`, from another thread. Never raises, and loses no ticket."""
 
-    def put_back(self, taken: Taken) -> None:
+    def push_again(self, taken: Taken) -> None:
         """Return entries to the front of their queues. Never raises; what is lost is found missing and issued again."""
 
     def handle_foreign(self, entries: Sequence[ForeignEntry]) -> None:

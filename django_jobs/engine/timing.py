@@ -371,8 +371,8 @@ LOOP_BEAT_SECONDS: Final = 0.1
 HOUSEKEEPER_TICK_SECONDS: Final = 0.05
 #: It does so more rarely while nothing runs: waking up is most of what an idle worker costs.
 HOUSEKEEPER_IDLE_TICK_SECONDS: Final = 0.2
-#: A claimed job that waits behind a job which runs for longer than this is handed back. Below WAITED_BEHIND_SECONDS.
-HAND_BACK_LOOK_SECONDS: Final = 0.1
+#: A claimed job that waits behind a job which runs for longer than this is requeued. Below WAITED_BEHIND_SECONDS.
+REQUEUE_LOOK_SECONDS: Final = 0.1
 #: With several slots, a claimed job may wait for its turn for so long.
 WAITED_BEHIND_SECONDS: Final = 0.25
 #: A child announces itself this often. Below WORKER_GONE_SECONDS.

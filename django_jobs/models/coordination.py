@@ -91,7 +91,7 @@ class WorkerOrder(StoredModel):
 
         QUIET = "quiet", _("Quiet")  # take no new jobs; what runs goes on
         RESUME = "resume", _("Resume")  # take jobs again
-        STOP = "stop", _("Stop")  # as after SIGTERM: quiet, grace, hand back, leave
+        STOP = "stop", _("Stop")  # as after SIGTERM: quiet, grace, requeue, leave
 
     supervisor = models.CharField(primary_key=True, max_length=40)
     hostname = models.CharField(max_length=255)

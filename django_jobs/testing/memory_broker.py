@@ -257,7 +257,7 @@ class MemoryConsumer(Consumer):
             self._is_woken = True
             self._broker.changed.notify_all()
 
-    def put_back(self, taken: Taken) -> None:
+    def push_again(self, taken: Taken) -> None:
         if not self._broker.is_down:
             known = pools.by_queue_name()
             foreign = [(known[entry.queue], entry) for entry in taken.foreign]

@@ -316,7 +316,7 @@ class Child:
         self.claims.resolve_doubts()
         taken = self._take(size)
         if self.state.stopping.is_set() or self.state.board.is_quiet:
-            self.state.consumer.put_back(taken)
+            self.state.consumer.push_again(taken)
             return 0
         database.mend_connections()
         if taken.foreign:
@@ -327,7 +327,7 @@ class Child:
             claimed = self.claims.by_tickets(taken.tickets)
             self._missing_since = None
         if expects_backlog:
-            # Tickets that went back have to wait until more fits, and jobs of the backlog behind them.
+            # Tickets that were pushed again have to wait until more fits, and jobs of the backlog behind them.
             self.claims.share(size - len(taken) if len(claimed) == len(taken.tickets) else 0, claimed)
             return 1  # if that was nothing, the next look is longer
         if not taken and self.state.options.burst:

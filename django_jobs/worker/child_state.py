@@ -167,10 +167,10 @@ class Doubts:
 
 
 class HeldTickets:
-    """Tickets whose rows other transactions held. The main loop finds them, the housekeeper puts them back later."""
+    """Tickets whose rows other transactions held. The main loop finds them, the housekeeper pushes them again later."""
 
     def __init__(self) -> None:
-        #: When each is to be put back, and for how long it was kept.
+        #: When each is to be pushed again, and for how long it was kept.
         self._until: dict[Ticket, tuple[float, float]] = {}
         self._kept: set[Ticket] = set()
         #: Called when others have to know of more.
@@ -192,7 +192,7 @@ class HeldTickets:
         self.found_more()
 
     def take_due(self, *, takes_all: bool = False) -> list[Ticket]:
-        """Take out those that are to be put back now."""
+        """Take out those that are to be pushed again now."""
         with self._lock:
             now = time.monotonic()
             due = [ticket for ticket in self._kept if takes_all or self._until[ticket][0] <= now]
@@ -667,8 +667,8 @@ class ChildState:
 # Running one claimed job in a slot, whatever goes wrong there.
 
 
-LEASE_OVER: Final = say("Handed back before it began: its lease was over", code="lease_over")
-CANCELED: Final = say("Handed back before it began: it was canceled", code="canceled")
+LEASE_OVER: Final = say("Requeued before it began: its lease was over", code="lease_over")
+CANCELED: Final = say("Requeued before it began: it was canceled", code="canceled")
 
 
 def run_in(state: ChildState, slot: int, claimed: Claimed, interrupter: Interrupter) -> None:
@@ -682,7 +682,7 @@ def run_in(state: ChildState, slot: int, claimed: Claimed, interrupter: Interrup
 
 
 def begin_job(state: ChildState, slot: int, claimed: Claimed) -> NotBegun | None:
-    """Announce that a job begins; or return why it must not, so that it goes back."""
+    """Announce that a job begins; or return why it must not, so that it is requeued."""
     # Its lease may have run out before, as in a process that was frozen meanwhile.
     is_fresh = uptime_seconds() - claimed.claimed_at < timing.FRESH_CLAIM_SECONDS
     if not is_fresh and leases.has_lease_run_out(claimed, state.shared_slots.renewed()):

@@ -414,7 +414,7 @@ class EventLoop:
             report = self._state.progress.report
             interrupter = TaskInterrupter(self._loop, sync_thread, claimed.job_id, tasks, report)
             self._tasks[claimed.key] = tasks
-            # Not by the task, which begins late where a neighbor blocks the loop: what nobody knows is handed back.
+            # Not by the task, which begins late where a neighbor blocks the loop: what nobody knows is requeued.
             self._state.running.add(claimed, interrupter)
             run = self._run_one(claimed, sync_thread, interrupter)
             task = self._loop.create_task(run, context=self._context.copy())

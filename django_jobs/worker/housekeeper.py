@@ -1,6 +1,6 @@
 """The child's second thread: everything that must not wait for a handler to end.
 
-It writes progress, hands back what waits behind a slow job, settles what ended before that job, sends heartbeats, and
+It writes progress, requeues what waits behind a slow job, settles what ended before that job, sends heartbeats, and
 makes a child whose supervisor is gone finish and leave.
 """
 
@@ -31,8 +31,8 @@ from django_jobs.worker.child_state import ChildState
 
 logger = logging.getLogger("django_jobs")
 
-WAITED_BEHIND: Final = say("Handed back: it waited behind a slower job", code="waited_behind")
-WORKER_QUIET: Final = say("Handed back: its worker was told to be quiet", code="worker_quiet")
+WAITED_BEHIND: Final = say("Requeued: it waited behind a slower job", code="waited_behind")
+WORKER_QUIET: Final = say("Requeued: its worker was told to be quiet", code="worker_quiet")
 
 
 class Housekeeper(threading.Thread):
@@ -45,7 +45,7 @@ class Housekeeper(threading.Thread):
         # The supervisor's process id is passed on, not asked for: it may have died while this process started.
         self._supervisor = supervisor
         self._is_orphan = False
-        self._handed_back: list[tuple[int, int]] = []
+        self._to_requeue: list[tuple[int, int]] = []
         self._due: dict[str, float] = {}
         self._quick_types: dict[str, int] = {}
         self._wants_less = False
@@ -81,7 +81,7 @@ class Housekeeper(threading.Thread):
         self._quit.set()
         self.join(timeout=10)
         self._guarded("settle", self._state.settler.finish)
-        self._guarded("held", lambda: self._put_back_held(all_of_them=True))
+        self._guarded("held", lambda: self._push_held_again(all_of_them=True))
         self._guarded("withdraw", lambda: window.withdraw_worker(self._state.name))
         drain_broadcasts()
 
@@ -90,15 +90,15 @@ class Housekeeper(threading.Thread):
         while not self._quit.wait(
             timing.HOUSEKEEPER_IDLE_TICK_SECONDS if self._is_idle() else timing.HOUSEKEEPER_TICK_SECONDS
         ):
-            self._guarded("hand_back", self._hand_back)
+            self._guarded("requeue", self._requeue_waiting)
             if self._state.settler.has_unsettled() and self._is_due("unsettled", timing.UNSETTLED_LOOK_SECONDS):
                 self._guarded("settle", self._state.settler.settle_again)
             if self._is_due("unknown", float(jobs_settings.LEASE_SECONDS) / 3):
-                self._guarded("strangers", self._return_unknown)
+                self._guarded("strangers", self._requeue_unknown)
             if self._is_due("progress", float(jobs_settings.PROGRESS_INTERVAL)):
                 self._guarded("progress", self._flush_progress)
             self._guarded("batches", batches.count_waiting)
-            self._guarded("held", self._put_back_held)
+            self._guarded("held", self._push_held_again)
             if self._is_due("heartbeat", timing.HEARTBEAT_SECONDS) or self._window_changed() or self._quiet_changed():
                 self._guarded("heartbeat", self._beat)
             elif self._state.shown.has_ended() or self._is_any_unseen():
@@ -108,7 +108,7 @@ class Housekeeper(threading.Thread):
         connections.close_all()
 
     def _is_idle(self) -> bool:
-        return self._state.in_hand.is_empty() and not (self._handed_back or self._state.settler.has_unsettled())
+        return self._state.in_hand.is_empty() and not (self._to_requeue or self._state.settler.has_unsettled())
 
     def _guarded(self, what: str, duty: Callable[[], object]) -> None:
         try:
@@ -126,32 +126,32 @@ class Housekeeper(threading.Thread):
         self._due[what] = now + seconds
         return True
 
-    def _hand_back(self) -> None:
-        """Hand back what waits behind jobs that run longer than expected, and store the ends before them."""
+    def _requeue_waiting(self) -> None:
+        """Requeue what waits behind jobs that run longer than expected, and store the ends before them."""
         in_hand, threads = self._state.in_hand, self._state.options.threads
         is_overdue = in_hand.is_overdue(
-            timing.HAND_BACK_LOOK_SECONDS, timing.WAITED_BEHIND_SECONDS if threads > 1 else math.inf
+            timing.REQUEUE_LOOK_SECONDS, timing.WAITED_BEHIND_SECONDS if threads > 1 else math.inf
         )
         is_overdue |= self._state.prefetch.wait_too_long([item.job_type for item in in_hand.waiting()], threads)
         if is_overdue or self._state.board.is_quiet:
             waiting = in_hand.take_waiting(have_waited_too_long=is_overdue)
-            self._handed_back += [item.key for item in waiting]
-        if self._handed_back:  # also what an earlier try may have handed back: it must not run here any more
+            self._to_requeue += [item.key for item in waiting]
+        if self._to_requeue:  # also what an earlier try may have requeued: it must not run here any more
             text = WORKER_QUIET if self._state.board.is_quiet else WAITED_BEHIND
-            self._handed_back = leases.hand_back(self._handed_back, text, self._state.name)
+            self._to_requeue = leases.requeue_attempts(self._to_requeue, text, self._state.name)
         if is_overdue:
             self._state.settle()
 
-    def _return_unknown(self) -> None:
-        """Hand back jobs that run in this worker's name, and whose leases are renewed, but that it does not know.
+    def _requeue_unknown(self) -> None:
+        """Requeue jobs that run in this worker's name, and whose leases are renewed, but that it does not know.
 
         There should be none. They must be found twice, since a job may just be on its way from one part to another.
         """
-        unknown = leases.held_by(self._state.name) - self._state.known_attempts() - set(self._handed_back)
+        unknown = leases.held_by(self._state.name) - self._state.known_attempts() - set(self._to_requeue)
         forgotten, self._unknown = sorted(unknown & self._unknown), unknown
         if forgotten:
             logger.error("event=forgotten_jobs worker=%s jobs=%s", self._state.name, forgotten)
-            self._handed_back += forgotten
+            self._to_requeue += forgotten
 
     def _flush_progress(self) -> None:
         for key in self._state.progress.flush():
@@ -174,8 +174,8 @@ class Housekeeper(threading.Thread):
         is_changed = _has_much_less(told, wanted) or (wants_less and self._wants_less)
         return is_changed and self._is_due("window", timing.WANTED_WINDOW_SECONDS)
 
-    def _put_back_held(self, *, all_of_them: bool = False) -> None:
-        """Put tickets back whose rows others held a while ago; if that fails, the scheduler misses them."""
+    def _push_held_again(self, *, all_of_them: bool = False) -> None:
+        """Push tickets again whose rows others held a while ago; if that fails, the scheduler misses them."""
         if due := self._state.held.take_due(takes_all=all_of_them):
             get_broker().push(due)
 

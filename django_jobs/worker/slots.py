@@ -111,7 +111,7 @@ class ThreadSlots:
         """Return how many tickets to take: for the free slots, and for what should start soon after.
 
         Of the latter a new set is taken when half of it is used up, so that claims are few and no slot is idle. While
-        long jobs hold all slots there is none: it would be claimed and handed back, again and again.
+        long jobs hold all slots there is none: it would be claimed and requeued, again and again.
         """
         in_hand, self._finished = self._state.in_hand, self._state.in_hand.finished
         if self._pause():
@@ -139,7 +139,7 @@ class ThreadSlots:
                 self._commit.start()
                 thread.start()
             except RuntimeError as error:  # the process may have no more threads
-                self._hand_back(error)
+                self._requeue_waiting(error)
                 return
             self._threads.append(thread)
 
@@ -148,15 +148,15 @@ class ThreadSlots:
             self._commit.start()
             self._loop.start()
         except (RuntimeError, OSError) as error:  # the process may have no more threads, or no more open files
-            self._hand_back(error)
+            self._requeue_waiting(error)
         else:
             self._loop.wake()
 
-    def _hand_back(self, error: Exception) -> None:
-        """Give back what waits for a thread: another worker may have one, and so may this one a little later."""
+    def _requeue_waiting(self, error: Exception) -> None:
+        """Requeue what waits for a thread: another worker may have one, and so may this one a little later."""
         logger.error("event=thread_not_started worker=%s error=%r", self._state.name, error)
         self._not_before = time.monotonic() + timing.THREAD_START_RETRY_SECONDS
-        text = say("Handed back: its worker could not start a thread (%(error)s)", code="no_thread", error=str(error))
+        text = say("Requeued: its worker could not start a thread (%(error)s)", code="no_thread", error=str(error))
         for claimed in self._state.in_hand.take_waiting():
             self._state.in_hand.add_ended(NotBegun(claimed=claimed, text=text))
         self._state.settle()

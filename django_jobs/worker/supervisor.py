@@ -126,7 +126,7 @@ class LeaseRenewer(threading.Thread):
         self._neighbors = Neighbors()
         self._losses: deque[Loss] = deque()
         #: What waits behind handlers that hold their interpreters: worker, and (job, attempt) of each.
-        self._to_hand_back: deque[tuple[str, list[tuple[int, int]]]] = deque()
+        self._to_requeue: deque[tuple[str, list[tuple[int, int]]]] = deque()
         self._quit = threading.Event()
         self._wake = threading.Event()
         self._next_renewal = 0.0
@@ -141,9 +141,9 @@ class LeaseRenewer(threading.Thread):
         self._losses.append(loss)
         self._wake.set()
 
-    def hand_back(self, worker_name: str, attempts: list[tuple[int, int]]) -> None:
-        """Have these (job, attempt) of a living child handed back, which will not begin there any more."""
-        self._to_hand_back.append((worker_name, attempts))
+    def requeue(self, worker_name: str, attempts: list[tuple[int, int]]) -> None:
+        """Have these (job, attempt) of a living child requeued, which will not begin there any more."""
+        self._to_requeue.append((worker_name, attempts))
         self._wake.set()
 
     def stop(self) -> None:
@@ -173,7 +173,7 @@ class LeaseRenewer(threading.Thread):
     def _round(self) -> None:
         self._work()
         pause = min(timing.NOTED_BEGUN_SECONDS / 2, max(0.05, self._next_renewal - time.monotonic()))
-        self._wake.wait(min(pause, timing.RELEASE_RETRY_SECONDS) if self._losses or self._to_hand_back else pause)
+        self._wake.wait(min(pause, timing.RELEASE_RETRY_SECONDS) if self._losses or self._to_requeue else pause)
         self._wake.clear()
 
     def _work(self) -> None:
@@ -181,29 +181,29 @@ class LeaseRenewer(threading.Thread):
             self._next_renewal = time.monotonic() + self._renew()
         for _ in range(len(self._losses)):
             self._deal_with(self._losses[0])
-        for _ in range(len(self._to_hand_back)):
-            self._hand_back(*self._to_hand_back.popleft())
+        for _ in range(len(self._to_requeue)):
+            self._requeue(*self._to_requeue.popleft())
         self._guarded("note", self._note_begun)
         self._guarded("neighbors", self._neighbors.end_what_is_gone)
         self._guarded("orders", self._orders.look)
 
-    def _hand_back(self, worker_name: str, attempts: list[tuple[int, int]]) -> None:
-        """Hand attempts back; those whose rows are in use later, as all of them where the database is away."""
+    def _requeue(self, worker_name: str, attempts: list[tuple[int, int]]) -> None:
+        """Requeue attempts; those whose rows are in use later, as all of them where the database is away."""
         left = attempts
         try:
-            left = leases.hand_back(attempts, leases.HELD_UP, worker_name)
+            left = leases.requeue_attempts(attempts, leases.HELD_UP, worker_name)
         except Error as error:
             logger.warning("event=release_delayed worker=%s error=%r", worker_name, error)
             database.drop_connections()
         if left and worker_name in self._living():
-            self._to_hand_back.append((worker_name, left))
+            self._to_requeue.append((worker_name, left))
 
     def _deal_with(self, loss: Loss) -> None:
         """Deal with the first loss; again in a later round where the database is away or a row is in use."""
         is_done = True
         try:
             self.renewed.pop(loss.worker_name, None)
-            is_done = leases.release_worker(loss)
+            is_done = leases.settle_loss(loss)
             window.withdraw_worker(loss.worker_name)
         except Error as error:
             is_done = False
@@ -297,7 +297,7 @@ def stop_what_must(child: ChildProcess, item: OccupiedSlot, renewer: LeaseRenewe
 def watch_board(child: ChildProcess, renewer: LeaseRenewer) -> None:
     """Kill a child whose loop stands still, or that lets nobody write to the database.
 
-    Hand back what waits behind a handler that holds the interpreter.
+    Requeue what waits behind a handler that holds the interpreter.
     """
     child.watch.look()
     step = child.watch.stalled(timing.CHILD_STALL_SECONDS)
@@ -310,7 +310,7 @@ def watch_board(child: ChildProcess, renewer: LeaseRenewer) -> None:
         text = "A handler let nothing else run while another thread wrote to the database"
         child.kill(say(text, code="kept_others_from_writing"), "interrupted")
     if attempts := child.watch.take_revoked():
-        renewer.hand_back(child.name, attempts)
+        renewer.requeue(child.name, attempts)
 
 
 # The supervisor: it starts children, notices at once when one dies, kills what does not stop, and ends in order.

@@ -152,7 +152,7 @@ def full_broker() -> None:
 def room() -> None:
     """A broker without tickets, and no job that has one."""
     empty_broker()
-    verbs.withdraw_tickets(Job.objects.filter(status=Status.QUEUED).values_list("pk", flat=True), "")
+    verbs.unqueue(Job.objects.filter(status=Status.QUEUED).values_list("pk", flat=True), "")
 
 
 def newest(status: str, **filters: Any) -> Job:

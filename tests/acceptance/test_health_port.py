@@ -73,7 +73,7 @@ def test_counters_survive_the_deaths_of_children_as_a_real_prometheus_sees(
     wait_for_value(port, RUNS, 100)
     wait_until(lambda: len(worker.children()) == 2, PATIENCE, "two children")
 
-    # As many as jobs, and those that a busy machine handed back before they began.
+    # As many as jobs, and those that a busy machine requeued before they began.
     attempts = value_of(ask(port, "/metrics").body, ATTEMPTS)
     wait_until(lambda: kill_children(worker), PATIENCE, "a child to be killed")
     wait_until(lambda: value_of(ask(port, "/metrics").body, EXITS, how="unexpected") >= 1, PATIENCE, "the deaths")

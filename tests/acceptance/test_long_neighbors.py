@@ -18,7 +18,7 @@ from tests.support.workers import ProcessPool
 SHORT = 10
 
 
-def handed_back() -> int:
+def requeued() -> int:
     return ExecutionLog.objects.filter(message=WAITED_BEHIND).count()
 
 
@@ -37,7 +37,7 @@ def test_what_waits_behind_long_jobs_is_not_claimed_again_and_again(processes: P
         stage.submit(short)
     since = verbs.now()
     wait_until(lambda: verbs.now() - since > dt.timedelta(seconds=3), PATIENCE, "time that the long jobs take")
-    told = handed_back()
+    told = requeued()
     for holder in holders:
         holder.let_go()
     wait_until(lambda: not Job.objects.exclude(status=Status.COMPLETED).exists(), PATIENCE, "all jobs")

@@ -63,7 +63,7 @@ def test_a_job_whose_child_is_killed_runs_again_within_seconds(processes: Proces
 
 #: A child claims all that lies there in one set, whatever it believes to know of how long its handlers run, and stores
 #: the ends of a set together, however long its process stands still in between.
-IN_ONE_SET: Final = tuned(claim_ahead_seconds=600.0, hand_back_seconds=600.0)
+IN_ONE_SET: Final = tuned(claim_ahead_seconds=600.0, requeue_seconds=600.0)
 
 
 def test_a_poison_job_costs_its_claimed_neighbours_no_retry_and_ends_as_dead_letter(
@@ -86,11 +86,11 @@ def test_a_poison_job_costs_its_claimed_neighbours_no_retry_and_ends_as_dead_let
     assert set(rows.values_list("retry_count", flat=True)) == {0}
     assert path_of(poison).count(Status.RUNNING) == 2
     assert reasons_of(poison, Status.FAILED) == [LogReason.WORKER_LOST] * 2
-    handed_back = [text for job in neighbours for text in messages_of(job, Status.QUEUED) if text]
-    assert handed_back
+    requeued = [text for job in neighbours for text in messages_of(job, Status.QUEUED) if text]
+    assert requeued
     # What ran before it in the same set had ended; how is stored for all of a set at once.
-    ended = [text for text in handed_back if UNSTORED in text]
-    assert 0 < len(ended) < len(handed_back)
+    ended = [text for text in requeued if UNSTORED in text]
+    assert 0 < len(ended) < len(requeued)
 
 
 def test_a_job_whose_child_is_frozen_runs_elsewhere_and_the_thawed_attempt_writes_nothing(

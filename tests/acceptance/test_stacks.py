@@ -65,7 +65,7 @@ def test_a_handler_that_is_killed_for_a_cancel_leaves_them_with_its_thread_named
     own = text.partition(OWN_THREAD)[2].partition("\n\n")[0]
     assert (" in swallow_everything" in own, " in record_and_wait" in own) == (True, False)
     assert messages_of(job, Status.CANCELED) == [f"{STOPPED}: {KILLED}"]
-    wait_until(lambda: messages_of(neighbour.job, Status.QUEUED)[1:], PATIENCE, "the neighbour to be handed back")
+    wait_until(lambda: messages_of(neighbour.job, Status.QUEUED)[1:], PATIENCE, "the neighbour to be requeued")
     rows = ExecutionLog.objects.filter(job=neighbour.job)
     assert set(rows.values_list("traceback", flat=True)) == {""}
     neighbour.let_go()

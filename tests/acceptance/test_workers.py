@@ -64,7 +64,7 @@ def test_threads_run_as_many_jobs_at_once_in_one_process(processes: ProcessPool,
     recorded = [stage.submit_recorded(kind, f"job-{number}") for number in range(4)]
     processes.worker("--processes", "1", "--threads", "4")
 
-    # On a machine without a processor to spare, what was claimed may be handed back once before it begins.
+    # On a machine without a processor to spare, what was claimed may be requeued once before it begins.
     wait_until(lambda: all(one.lines() for one in recorded), PATIENCE, "all to begin")
     assert len({one.pid(attempt) for one in recorded for word, attempt in one.lines() if word == "start"}) == 1
     for one in recorded:

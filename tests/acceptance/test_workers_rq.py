@@ -36,7 +36,7 @@ def test_a_plain_rqworker_that_takes_a_ticket_too_early_runs_the_one_that_it_pus
 ) -> None:
     job = stage.submit(make_job_type())
     # Redis has taken the ticket, but its answer did not come.
-    verbs.withdraw_tickets([job.pk], "The broker could not take it")
+    verbs.unqueue([job.pk], "The broker could not take it")
     assert status_of(job) == Status.PENDING
 
     assert processes.start("rqworker", *queues, "--burst").wait(2 * PATIENCE) == 0

@@ -75,7 +75,7 @@ def _end(claimed: object, chance: random.Random) -> outcomes.Outcome:
 
 
 def look_after(names: list[str], rounds: int, seed: int) -> int:
-    """Dispatch, renew and hand back, as schedulers and supervisors do; how many leases were renewed."""
+    """Dispatch, renew and requeue, as schedulers and supervisors do; how many leases were renewed."""
     verbs.use_broker(MemoryBroker())
     renewed = 0
     for _ in range(rounds):

@@ -77,7 +77,7 @@ def test_a_job_that_is_canceled_while_it_is_claimed_is_either_canceled_or_asked_
     assert_histories_are_chains()
 
 
-def test_a_job_whose_row_is_in_use_when_it_is_handed_back_is_handed_back_later(full_broker: CrowdedBroker) -> None:
+def test_a_job_whose_row_is_in_use_when_it_is_requeued_is_requeued_later(full_broker: CrowdedBroker) -> None:
     (job,) = make_queued(make_job_type(), make_organization(), 1)
     (claimed,) = verbs.claim(tickets_of([Job.objects.get(pk=job.pk)]), "worker-1")
     is_held, may_go = threading.Event(), threading.Event()
@@ -88,12 +88,12 @@ def test_a_job_whose_row_is_in_use_when_it_is_handed_back_is_handed_back_later(f
             is_held.set()
             may_go.wait(0 if is_small() else 60)  # SQLite's lock would keep out the other whole
 
-    def hand_back() -> None:
+    def requeue() -> None:
         is_held.wait(60)
-        left = verbs.hand_back([(claimed.pk, claimed.attempt)], "no time", "worker-1")
+        left = verbs.requeue_attempts([(claimed.pk, claimed.attempt)], "no time", "worker-1")
         may_go.set()
         assert left == ([] if is_small() else [(claimed.pk, claimed.attempt)])
 
-    run_crowd([hold, hand_back])
-    verbs.hand_back([(claimed.pk, claimed.attempt)], "no time", "worker-1")
+    run_crowd([hold, requeue])
+    verbs.requeue_attempts([(claimed.pk, claimed.attempt)], "no time", "worker-1")
     assert Job.objects.get(pk=job.pk).status == "Queued"

@@ -204,7 +204,7 @@ def test_a_held_job_that_should_be_withdrawn_gets_a_ticket_instead(
     hold: Any, jobs: list[Job], full_broker: CrowdedBroker
 ) -> None:
     hold(jobs[0])
-    moved = verbs.withdraw_tickets([job.pk for job in jobs], "The broker is gone")
+    moved = verbs.unqueue([job.pk for job in jobs], "The broker is gone")
     assert [item.pk for item in moved] == [job.pk for job in jobs[1:]]
     verbs.check_broker()
     watch = TicketWatch()

@@ -90,11 +90,11 @@ def settle_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Mov
     return verbs.move(moves, sources=[Status.RUNNING], actor=WORKER, worker_name="settler")
 
 
-def hand_back_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
+def return_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
     """The engine's own way back to the queue, as for a worker that died: its own transaction and SKIP LOCKED."""
     name = chance.choice(WORKERS)
     seen = Job.objects.filter(pk__in=pks, status=Status.RUNNING, worker_name=name).values_list("pk", "attempt")
-    return verbs.return_to_queue(list(seen[:SMALLEST_SET]), "handed back", name)
+    return verbs.requeue(list(seen[:SMALLEST_SET]), "requeued", name)
 
 
 def requeue_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
@@ -163,7 +163,7 @@ def test_thousands_of_moves_by_settlers_cancelers_and_renewers_leave_true_histor
     jobs = make_queued(make_job_type(), make_organization(), count)
     melee = Melee([job.pk for job in jobs], target)
     acts = [claim_some, claim_some, claim_some, settle_some, settle_some, settle_some]
-    acts += [hand_back_some, requeue_some, requeue_some, bury_some, cancel_some, renew_some]
+    acts += [return_some, requeue_some, requeue_some, bury_some, cancel_some, renew_some]
 
     run_crowd([melee.member(100 * seed + index, act) for index, act in enumerate(acts)])
 

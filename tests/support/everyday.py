@@ -73,12 +73,13 @@ class Everyday:
             "note what began": Deed(
                 lambda found: verbs.note_begun([(item.pk, item.attempt) for item in found], [WORKER]), self.claimed
             ),
-            "hand back": Deed(
-                lambda found: verbs.hand_back([(item.pk, item.attempt) for item in found], "", WORKER), self.claimed
+            "requeue": Deed(
+                lambda found: verbs.requeue_attempts([(item.pk, item.attempt) for item in found], "", WORKER),
+                self.claimed,
             ),
             "give up a claim": Deed(lambda found: verbs.give_up_claim(found, WORKER), self.tickets),
             "release a worker": Deed(
-                lambda _: verbs.release_worker(Loss(worker_name=WORKER, started=frozenset(), reason="")),
+                lambda _: verbs.settle_loss(Loss(worker_name=WORKER, started=frozenset(), reason="")),
                 self.claimed,
             ),
             "rescue": Deed(lambda _: verbs.rescue_expired(), self.expired),

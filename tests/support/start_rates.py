@@ -44,7 +44,7 @@ class Simulation:
         self.kept: Any = None
         self.next_at: float | None = None
         self.waiting: dict[tuple[str, int], int] = defaultdict(int)
-        #: Jobs that were handed back and wait again, by type and key.
+        #: Jobs that were requeued and wait again, by type and key.
         self.again: dict[tuple[str, int], list[StartAttempt]] = defaultdict(list)
         #: When each job started, by type and key.
         self.starts: dict[tuple[str, int], list[float]] = defaultdict(list)
@@ -68,7 +68,7 @@ class Simulation:
             self._rows[attempt] = moment + self.offset - self.rows_are_early
             self._last[lane] = attempt
 
-    def hand_back(self, lane: tuple[str, int]) -> None:
+    def requeue(self, lane: tuple[str, int]) -> None:
         """Let the job that started last wait again, under its next attempt."""
         if lane in self._last:
             pk, attempt = self._last.pop(lane)

@@ -270,7 +270,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "claim_doubt_seconds": ("django_jobs.engine.timing", "DOUBTED_CLAIM_SECONDS"),
     "claim_flow_seconds": ("django_jobs.engine.timing", "FREED_PLACE_SECONDS"),
     "claim_second_look_seconds": ("django_jobs.engine.timing", "SECOND_LOOK_SECONDS"),
-    "hand_back_seconds": ("django_jobs.engine.timing", "HAND_BACK_LOOK_SECONDS"),
+    "requeue_seconds": ("django_jobs.engine.timing", "REQUEUE_LOOK_SECONDS"),
     "held_ticket_seconds": ("django_jobs.engine.timing", "HELD_ROW_SECONDS"),
     "housekeeper_window_seconds": ("django_jobs.engine.timing", "WANTED_WINDOW_SECONDS"),
     "hung_call_seconds": ("django_jobs.engine.timing", "HUNG_CALL_SECONDS"),

@@ -67,7 +67,7 @@ ATTEMPTS: Final = Described(
     _COUNTER, "attempts", "Attempts that ended, by the history.", ("job_type", "outcome"), by_organization=True
 )
 RUN_SECONDS: Final = Described(
-    _HISTOGRAM, "run_seconds", "How long attempts took that were not handed back, by the history.", ("job_type",)
+    _HISTOGRAM, "run_seconds", "How long attempts took that were not requeued, by the history.", ("job_type",)
 )
 WAIT_SECONDS: Final = Described(
     _HISTOGRAM, "wait_seconds", "How long first attempts waited since they could start, by the history.", ("job_type",)

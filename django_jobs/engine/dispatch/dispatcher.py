@@ -105,7 +105,7 @@ def _with_tickets(queued: Queued) -> Queued:
     tickets.push_tickets(queued.moved)
     if not queued.overfull:
         return queued
-    held = tickets.call_back_tickets(queued.overfull)
+    held = tickets.unqueue_overfull(queued.overfull)
     if anew := turns.fill_window():
         tickets.push_tickets(anew.moved)
         queued = anew._replace(moved=queued.moved + anew.moved)

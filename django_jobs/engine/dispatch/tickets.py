@@ -1,4 +1,4 @@
-"""Tickets at the broker: given to queued jobs, taken back, and kept in step with the database."""
+"""Tickets at the broker: given to queued jobs, called back, and kept in step with the database."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from django_jobs.models import Installation, Job, JobType
 from django_jobs.statuses import Status
 from django_jobs.texts import say
 
-# Giving jobs that were moved to Queued their tickets, and taking those back to Pending that cannot have one.
+# Giving jobs that were moved to Queued their tickets, and unqueueing those that cannot have one: back to Pending.
 
 
 logger = logging.getLogger("django_jobs")
@@ -54,12 +54,12 @@ def push_new(moved: Sequence[Moved]) -> str:
     return ""
 
 
-def take_back_tickets(moved: Iterable[Moved], message: str) -> None:
+def unqueue_unpushed(moved: Iterable[Moved], message: str) -> None:
     """Put jobs that were stored as Queued, and have no ticket, back to Pending. Raises no database error."""
     try:
-        withdraw_tickets([item.pk for item in moved], message)
+        unqueue([item.pk for item in moved], message)
     except Error as error:
-        logger.warning("event=withdrawal_failed error=%r", error)
+        logger.warning("event=unqueue_failed error=%r", error)
 
 
 def push_tickets(moved: Sequence[Moved], *, front: bool = False) -> None:
@@ -68,7 +68,7 @@ def push_tickets(moved: Sequence[Moved], *, front: bool = False) -> None:
         if moved:
             _push(moved, front=front)
     except BrokerUnavailable as error:
-        withdraw_tickets([item.pk for item in moved], _not_taken(error))
+        unqueue([item.pk for item in moved], _not_taken(error))
 
 
 def _push(moved: Sequence[Moved], *, front: bool = False) -> None:
@@ -82,7 +82,7 @@ def _not_taken(error: BrokerUnavailable) -> str:
     return say("The broker could not take it: %(error)s", code="not_taken", error=error)
 
 
-def call_back_tickets(overfull: Mapping[Queue, int]) -> list[Ticket]:
+def unqueue_overfull(overfull: Mapping[Queue, int]) -> list[Ticket]:
     """Put jobs whose tickets wait in these queues, among more than so many, back to Pending, to their places in lanes.
 
     Return the tickets of those whose rows others hold, which is noted: push them again.
@@ -95,20 +95,20 @@ def call_back_tickets(overfull: Mapping[Queue, int]) -> list[Ticket]:
         pk: place_in_lane((queued_at if attempt else run_at) or created_at, head_start)
         for pk, attempt, queued_at, run_at, created_at, head_start in found
     }
-    held = places.keys() - {item.pk for item in _withdraw(places, CALLED_BACK)}
+    held = places.keys() - {item.pk for item in _unqueue(places, CALLED_BACK)}
     in_flight.note_held(held, timing.HELD_TICKET_SECONDS)
     return [ticket for ticket in tickets if ticket.pk in held]
 
 
-def withdraw_tickets(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved]:
+def unqueue(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved]:
     """Put Queued jobs back to Pending, to be dispatched ``delay`` seconds from now or later; return those that moved.
 
     Jobs whose rows are in use stay Queued: the scheduler misses their tickets and issues them again.
     """
-    return _withdraw(dict.fromkeys(pks, After(delay)), message)
+    return _unqueue(dict.fromkeys(pks, After(delay)), message)
 
 
-def _withdraw(places: Mapping[int, Any], message: str) -> list[Moved]:
+def _unqueue(places: Mapping[int, Any], message: str) -> list[Moved]:
     values = {pk: {"ready_at": places[pk], "queued_at": None} for pk in sorted(places)}
     moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=of) for pk, of in values.items()]
     return move(moves, sources=[Status.QUEUED], actor=SYSTEM, skip_locked=True)
@@ -208,7 +208,7 @@ class TicketWatch:
         for ticket, reason in reasons.items():
             back[reason].append(ticket.pk)
         for reason, pks in back.items():
-            withdraw_tickets(pks, reason)
+            unqueue(pks, reason)
         return [ticket for ticket in tickets if ticket not in reasons]
 
 

@@ -22,7 +22,7 @@ from django_jobs.engine.dispatch.in_flight import HELD, KEPT, KEPT_LEADS, KEPT_R
 from django_jobs.engine.dispatch.limits import QueueLimits, TypeFlow, has_limits, read_limits, read_special
 from django_jobs.engine.dispatch.rates import NO_LIMIT
 from django_jobs.engine.dispatch.tenant_shares import Share
-from django_jobs.engine.dispatch.tickets import Queued, withdraw_tickets
+from django_jobs.engine.dispatch.tickets import Queued, unqueue
 from django_jobs.engine.dispatch.window import QueueRoom
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
 from django_jobs.engine.ports import Queue
@@ -646,7 +646,7 @@ def _without_other_lanes(moved: Sequence[Moved], keys: Mapping[int, int]) -> lis
     """
     strays = {item.pk for item in moved if item.lane_key != keys[item.pk]}
     if strays:
-        withdraw_tickets(strays, OTHER_KEY)
+        unqueue(strays, OTHER_KEY)
     return [item for item in moved if item.pk not in strays]
 
 

@@ -85,7 +85,7 @@ def _spared_before(job: Job) -> tuple[int, dt.datetime | None]:
 
 logger = logging.getLogger("django_jobs")
 
-#: Why a queued job does not start, or an attempt that had not begun goes back.
+#: Why a queued job does not start, or an attempt that had not begun is requeued.
 NOT_STARTED: Final = say("The breaker of the job type is open", code="breaker_open")
 #: What is written of a breaker.
 WRITTEN: Final = (
@@ -159,7 +159,7 @@ def count_ends(
 
     ``types`` are the job types that may have a breaker, ``failing`` the statuses of attempts that count. The jobs'
     rows are locked. Of an attempt that costs no retry the job goes back to Pending. So does a job whose attempt is to
-    go back to the queue while the breaker is open, unless it is a try.
+    be requeued while the breaker is open, unless it is a try.
     """
     counts = {job.job_type_id for job, item in zip(jobs, moves, strict=True) if item.to_status in failing}
     asks = {job.job_type_id for job, item in zip(jobs, moves, strict=True) if item.to_status == Status.QUEUED}
@@ -199,7 +199,7 @@ def _count(job: Job, item: Move, row: Breaker, now: dt.datetime) -> Move:
 
 
 def _unless_held(job: Job, item: Move, row: Breaker | None) -> Move:
-    """Return the move of an attempt that goes back to the queue: to Pending, if its job may not start again now."""
+    """Return the move of an attempt that is requeued: to Pending, if its job may not start again now."""
     if item.to_status != Status.QUEUED or row is None or row.state != BreakerState.OPEN:
         return item
     if not holds_jobs(row, job.organization_id) or _is_since(job.started_at, row.tries_since):

@@ -301,10 +301,10 @@ def claim_jobs(
     """Start the jobs of these tickets for this worker, and return those that run, in the tickets' order.
 
     ``fits`` gets the job types in that order and says how many of the first it will start at once; the other
-    tickets go back to the front of the broker's queues. A ticket whose job is no longer queued for that attempt is
-    void, and so is one that lay in another pool's queue than that of the job's type. Those whose rows another
-    transaction holds are given to ``set_aside``, so that nobody waits behind them. Without it they go to the backs of
-    their queues, and a claim that meets only such rows takes :data:`CLAIM_IN_USE_SECONDS` longer.
+    tickets are pushed again, to the front of the broker's queues. A ticket whose job is no longer queued for that
+    attempt is void, and so is one that lay in another pool's queue than that of the job's type. Those whose rows
+    another transaction holds are given to ``set_aside``, so that nobody waits behind them. Without it they are pushed
+    to the backs of their queues, and a claim that meets only such rows takes :data:`CLAIM_IN_USE_SECONDS` longer.
 
     ``examining`` gets the key of each job before the policy is asked about it and its handler is loaded, since either
     may end the process; 0 when that is over.
@@ -316,10 +316,10 @@ def claim_jobs(
     turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     started = start_unbegun([item.key for item in accepted], worker_name)
     moved = {item.pk for item in [*turned_away, *started]}
-    _put_back([wanted[job.pk] for job in queued[count:]], front=True)
+    _push_again([wanted[job.pk] for job in queued[count:]], front=True)
     # These did not move only because another transaction holds their rows.
     if held := still_queued([wanted[job.pk] for job in queued[:count] if job.pk not in moved]):
-        (set_aside or _put_back)(held)
+        (set_aside or _push_again)(held)
         if set_aside is None and not moved:
             time.sleep(timing.CLAIM_IN_USE_SECONDS)
     running = {item.pk: item.queued_at for item in started}
@@ -337,7 +337,7 @@ def ahead_name(job: JobRow) -> str:
     return "" if job.starts_count else job.job_type_id
 
 
-def _put_back(tickets: Sequence[Ticket], *, front: bool = False) -> None:
+def _push_again(tickets: Sequence[Ticket], *, front: bool = False) -> None:
     try:
         if tickets:
             get_broker().push(tickets, front=front)

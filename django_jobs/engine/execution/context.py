@@ -548,7 +548,7 @@ class JobContext:
         """Return a dict that the next attempt finds as it was last saved; at first it is empty.
 
         It may hold up to 64 kB of JSON. Read when first asked for; in an async handler the event loop waits for that.
-        It is saved by :meth:`save_checkpoint`, and where it changed when the worker hands the job back or the handler
+        It is saved by :meth:`save_checkpoint`, and where it changed when the worker requeues the job or the handler
         raised RetryLater.
         """
         self._refuse_late()

@@ -86,22 +86,22 @@ def _end(worker: Worker) -> int:
 
 # Attempts that a worker had in hand when it died, and whose handlers had not begun.
 #
-# Mostly such a job is a bystander, so that it is handed back. But the import of its handler, or what the policy does
+# Mostly such a job is a bystander, so that it is requeued. But the import of its handler, or what the policy does
 # about it, may be what kills workers, and then that would go on for ever. So a job that a worker examined when it died,
 # or that was alone in its hands, is charged from the second time on as a handler that kills its process.
 
 
 def _end_unbegun(attempts: Sequence[tuple[int, int]], suspect: tuple[int, int] | None, loss: Loss) -> list[Moved]:
-    """Hand attempts back that had not begun; charge the suspect, if there is one, if it was that before."""
+    """Requeue attempts that had not begun; charge the suspect, if there is one, if it was that before."""
     others = [pair for pair in attempts if pair != suspect]
-    text = say("Handed back before it began: %(reason)s", code="unbegun", reason=loss.reason)
-    moved = settle.return_to_queue(others, text, loss.worker_name)
+    text = say("Requeued before it began: %(reason)s", code="unbegun", reason=loss.reason)
+    moved = settle.requeue(others, text, loss.worker_name)
     if suspect is None:
         return moved
     if ExecutionLog.primary.filter(job_id=suspect[0], reason=LogReason.DIED_ALONE).exists():
         return moved + settle.settle_lost([suspect], f"{loss.reason}, before its handler began", loss.worker_name)
-    text = say("Handed back: its worker died before it began: %(reason)s", code="died_alone", reason=loss.reason)
-    return moved + settle.return_to_queue([suspect], text, loss.worker_name, LogReason.DIED_ALONE)
+    text = say("Requeued: its worker died before it began: %(reason)s", code="died_alone", reason=loss.reason)
+    return moved + settle.requeue([suspect], text, loss.worker_name, LogReason.DIED_ALONE)
 
 
 # The end of attempts that vanished together with whoever knew whether their handlers had begun.
@@ -114,7 +114,7 @@ def _end_unbegun(attempts: Sequence[tuple[int, int]], suspect: tuple[int, int] |
 def end_vanished(attempts: Collection[tuple[int, int]], reason: str, worker_name: str, actor: Actor) -> list[Moved]:
     """End attempts (job, attempt) of which nobody can report; return what moved.
 
-    What had begun, and what vanished unseen before, is lost; the others go back to the queue and pay nothing.
+    What had begun, and what vanished unseen before, is lost; the others are requeued and pay nothing.
     """
 
     def store() -> list[Moved]:
@@ -122,8 +122,8 @@ def end_vanished(attempts: Collection[tuple[int, int]], reason: str, worker_name
         lost = [pair for pair in attempts if pair[0] in guilty]
         others = [pair for pair in attempts if pair[0] not in guilty]
         moved = settle.settle_lost(lost, reason, worker_name, actor=actor)
-        text = say("Handed back: its handler was not seen to begin; %(reason)s", code="unseen", reason=reason)
-        return moved + settle.return_to_queue(others, text, worker_name, LogReason.UNSEEN, actor=actor)
+        text = say("Requeued: its handler was not seen to begin; %(reason)s", code="unseen", reason=reason)
+        return moved + settle.requeue(others, text, worker_name, LogReason.UNSEEN, actor=actor)
 
     return database.in_transaction(store) if attempts else []
 
@@ -143,10 +143,8 @@ UNSTORED: Final = "its handler had ended, and how was not stored"
 LEASE_OVER: Final = "its lease ran out"
 
 
-#: Why jobs go back that waited behind one.
-HELD_UP: Final = say(
-    "Handed back before it began: it waited behind a handler that let nothing else run", code="held_up"
-)
+#: Why jobs are requeued that waited behind one.
+HELD_UP: Final = say("Requeued before it began: it waited behind a handler that let nothing else run", code="held_up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +239,8 @@ class Loss:
     tracebacks: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
-def release_worker(loss: Loss) -> bool:
-    """End the attempts that a worker had started as its loss says, and hand the others back.
+def settle_loss(loss: Loss) -> bool:
+    """End the attempts that a worker had started as its loss says, and requeue the others.
 
     What it was about to claim is claimed in its name, so that these jobs' histories tell of it.
     Return whether nothing is left. Rows in use are left; call this again for them.
@@ -256,8 +254,8 @@ def release_worker(loss: Loss) -> bool:
     ended = [pair for pair in held if pair in loss.ended - loss.started]
     waiting = [pair for pair in held if pair not in loss.started | loss.ended]
     moved = _end_unbegun(waiting, _suspect(waiting, ended, loss), loss)
-    text = say("Handed back: %(reason)s (another job)", code="bystander", reason=loss.reason)
-    moved += settle.return_to_queue(innocent, text, loss.worker_name)
+    text = say("Requeued: %(reason)s (another job)", code="bystander", reason=loss.reason)
+    moved += settle.requeue(innocent, text, loss.worker_name)
     moved += _end_unstored(ended, loss)
     moved += _end_guilty(guilty, loss)
     return {item.pk for item in moved} >= {pk for pk, _ in held}
@@ -284,8 +282,8 @@ def _end_unstored(ended: list[tuple[int, int]], loss: Loss) -> list[Moved]:
     """
     if loss.how == "lost" and not (loss.started or loss.in_hand or loss.gave_up):
         return settle.settle_lost(ended, f"{loss.reason}; {UNSTORED}", loss.worker_name)
-    text = say(f"Handed back: {UNSTORED}: %(reason)s", code="unstored", reason=loss.reason)
-    return settle.return_to_queue(ended, text, loss.worker_name)
+    text = say(f"Requeued: {UNSTORED}: %(reason)s", code="unstored", reason=loss.reason)
+    return settle.requeue(ended, text, loss.worker_name)
 
 
 def _end_guilty(guilty: list[tuple[int, int]], loss: Loss) -> list[Moved]:
@@ -295,27 +293,27 @@ def _end_guilty(guilty: list[tuple[int, int]], loss: Loss) -> list[Moved]:
         case "timed_out":
             return settle.settle_timed_out(guilty, loss.worker_name, tracebacks=loss.tracebacks)
         case _:
-            return settle.return_to_queue(guilty, loss.reason, loss.worker_name, tracebacks=loss.tracebacks)
+            return settle.requeue(guilty, loss.reason, loss.worker_name, tracebacks=loss.tracebacks)
 
 
-def hand_back(attempts: Collection[tuple[int, int]], reason: str, worker_name: str) -> list[tuple[int, int]]:
-    """Hand a worker's attempts (job, attempt) back to the queue; return those whose rows are in use.
+def requeue_attempts(attempts: Collection[tuple[int, int]], reason: str, worker_name: str) -> list[tuple[int, int]]:
+    """Requeue a worker's attempts (job, attempt); return those whose rows are in use.
 
-    Hand those back again later: nobody else takes them from a worker that lives and renews their leases.
+    Requeue those again later: nobody else takes them from a worker that lives and renews their leases.
     """
-    moved = {item.pk for item in settle.return_to_queue(attempts, reason, worker_name)}
+    moved = {item.pk for item in settle.requeue(attempts, reason, worker_name)}
     return sorted(settle.still_running([pair for pair in attempts if pair[0] not in moved], worker_name))
 
 
 def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
     """Give up a claim whose answer was lost, so that nobody knows whether it was committed; no job of it runs here.
 
-    Jobs that were claimed go back to the queue: else they would wait for as long as the worker lives. Jobs that are
+    Jobs that were claimed are requeued: else they would wait for as long as the worker lives. Jobs that are
     still queued get their tickets back. Return the tickets that cannot be given up now, for another try.
     """
     held = settle.still_running([(ticket.pk, ticket.attempt) for ticket in tickets], worker_name)
-    text = say("Handed back: the answer to its claim was lost", code="claim_lost")
-    stuck = hand_back(held, text, worker_name)
+    text = say("Requeued: the answer to its claim was lost", code="claim_lost")
+    stuck = requeue_attempts(held, text, worker_name)
     if left := claim.still_queued(tickets):
         get_broker().push(left, front=True)
     return [ticket for ticket in tickets if (ticket.pk, ticket.attempt) in stuck]
@@ -324,7 +322,7 @@ def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
 def rescue_expired() -> int:
     """End the attempts whose leases ran out, since their workers count as lost; return how many there were.
 
-    Those that were not seen to begin go back to the queue.
+    Those that were not seen to begin are requeued.
     """
     over = Q(lease_expires_at__lt=database.now()) | Q(lease_expires_at__isnull=True)
     expired = Job.primary.filter(over, status=Status.RUNNING).order_by("pk")

@@ -112,7 +112,7 @@ class Postponed(Outcome):
 
 @dataclass(slots=True, kw_only=True)
 class Interrupted(Outcome):
-    """A shutdown, or the kill of another job's process, ended the attempt; its job goes back to the queue."""
+    """A shutdown, or the kill of another job's process, ended the attempt; its job is requeued."""
 
     word = "interrupted"
 

@@ -73,7 +73,7 @@ def _drop(connection: Any) -> None:
 
 
 MAX_TRACEBACK = 60_000
-ATTEMPT_LOST: Final = say("Handed back: its worker could not be sure to own it", code="attempt_lost")
+ATTEMPT_LOST: Final = say("Requeued: its worker could not be sure to own it", code="attempt_lost")
 
 
 def run_handler(claimed: Claimed, context: JobContext) -> retry_policy.Outcome:
@@ -153,9 +153,7 @@ def _expired(claimed: Claimed, now: float) -> retry_policy.NotBegun | None:
     """Return the end of a job that waited behind another one until it expired; its next claim ends it."""
     if claimed.row.starts_before is None or now < claimed.row.starts_before:
         return None
-    return retry_policy.NotBegun(
-        claimed=claimed, text=say("Handed back before it began: it has expired", code="expired")
-    )
+    return retry_policy.NotBegun(claimed=claimed, text=say("Requeued before it began: it has expired", code="expired"))
 
 
 def _with_facts(ended: retry_policy.Outcome, context: JobContext, started: float) -> retry_policy.Outcome:

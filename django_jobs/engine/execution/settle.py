@@ -1,6 +1,6 @@
 """Storing how attempts ended, in sets: Completed, a retry, Dead Letter, Canceled, or back to the queue.
 
-A job of a type with a rate of starts goes back by way of the dispatcher, which counts the next start. In the queue it
+A job of a type with a rate of starts is requeued by way of the dispatcher, which counts the next start. In the queue it
 would start once more than the rate allows.
 """
 
@@ -38,7 +38,7 @@ logger = logging.getLogger("django_jobs")
 _HAS_RATE = Q(max_starts__isnull=False) | Q(max_starts_per_key__isnull=False)
 
 
-def returned_by_dispatch(jobs: Sequence[Job], moves: Sequence[Move]) -> list[Move]:
+def requeued_by_dispatch(jobs: Sequence[Job], moves: Sequence[Move]) -> list[Move]:
     """Return the moves as they are to be: those to Queued go to Pending where the type has a rate."""
     asked = {job.job_type_id for job, item in zip(jobs, moves, strict=True) if item.to_status == Status.QUEUED}
     rated = set(JobType.primary.filter(_HAS_RATE, pk__in=asked).values_list("pk", flat=True)) if asked else set()
@@ -161,7 +161,7 @@ def _judged(job: Job, item: retry_policy.Outcome) -> Move:
         case _ if job.cancel_requested_at is not None or isinstance(item, retry_policy.Canceled):
             return canceled_move(job, getattr(item, "traceback", ""))
         case retry_policy.Interrupted():
-            return back_to_queue_move(job, item.text)
+            return requeue_move(job, item.text)
         case retry_policy.Postponed():
             later = After(min(item.delay, RetryLater.MAX_SECONDS))
             values = {**_ENDED, "ready_at": later, "run_at": later, "worker_name": ""}
@@ -200,7 +200,7 @@ def _killed(message: str) -> Text:
     return say(f"%(text)s: {KILLED}", code=f"{code_of(message)}_killed", text=message)
 
 
-def back_to_queue_move(job: Job, text: str, traceback: str = "", reason: str = "") -> Move:
+def requeue_move(job: Job, text: str, traceback: str = "", reason: str = "") -> Move:
     values = {**_ENDED, "queued_at": NOW, "started_at": None, "worker_name": ""}
     return replace(_to(job, Status.QUEUED, values, text, traceback), reason=reason)
 
@@ -351,7 +351,7 @@ def _end(
         _save_notes(ended)
         types = {job.job_type_id for job in jobs if not outcomes or outcomes[job.pk].claimed.row.breaker_failures}
         failing = AWAITING_RETRY if outcomes else [Status.TIMED_OUT]
-        moves = returned_by_dispatch(jobs, breaker.count_ends(jobs, [move_of(job) for job in jobs], types, failing))
+        moves = requeued_by_dispatch(jobs, breaker.count_ends(jobs, [move_of(job) for job in jobs], types, failing))
         errors = {item.claimed.pk: item.error for item in ended}
         moves = [_blaming(item, job, errors.get(job.pk)) for item, job in zip(moves, jobs, strict=True)]
         moved = move(moves, sources=[Status.RUNNING], actor=actor, worker_name=worker_name)
@@ -394,7 +394,7 @@ def settle_timed_out(overdue: Attempts, worker_name: str, tracebacks: Tracebacks
     return _end(overdue, lambda job: _unreported(job, killed_at_timeout_move, tracebacks), worker_name)
 
 
-def return_to_queue(
+def requeue(
     items: Attempts,
     text: str,
     worker_name: str,
@@ -403,11 +403,11 @@ def return_to_queue(
     actor: Actor = WORKER,
     tracebacks: Tracebacks = NO_TRACEBACKS,
 ) -> list[Moved]:
-    """Take running attempts back to the front of the queue; it costs their jobs no retry.
+    """Move running attempts to the front of the queue; it costs their jobs no retry.
 
     Of a type with a rate of starts they wait for dispatch again.
     """
-    make = functools.partial(back_to_queue_move, text=text, reason=reason)
+    make = functools.partial(requeue_move, text=text, reason=reason)
     return _end(items, lambda job: _unreported(job, make, tracebacks), worker_name, actor)
 
 

@@ -390,7 +390,7 @@ def _first_id(rows: QuerySet[ExecutionLog]) -> int:
 def _count(found: Tally, event: ExecutionLog, job: Job, freed_at: dt.datetime | None) -> None:
     if event.from_status == Status.RUNNING:
         found.attempts[event.to_status] += 1
-        if event.to_status not in COUNTED_AS:  # handed back
+        if event.to_status not in COUNTED_AS:  # requeued
             return
     found.count(COUNTED_AS[event.to_status] if event.from_status else "submitted")
     # What dies on another way had its last attempt counted before, or never had one.

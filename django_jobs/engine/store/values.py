@@ -468,7 +468,7 @@ class Tally:
     # Of attempts that ended; no row keeps these, so that they are counted by whoever sums up.
     #: By the status that the job went to.
     attempts: Counter[str] = dataclasses.field(default_factory=Counter)
-    #: Of those that were not handed back, where the job has not begun another one since.
+    #: Of those that were not requeued, where the job has not begun another one since.
     attempt_seconds: float = 0.0
     attempt_histogram: dict[str, int] = dataclasses.field(default_factory=dict)
 

@@ -747,7 +747,7 @@ def follow_commit(written: Sequence[PreparedJob]) -> None:
     transitions.hooks.announcer.submitted(*jobs, log_ids=[request.log_id for request in written])
     transitions.hooks.announcer.changed(queued)
     if any(not_taken):  # behind the others, so that each change is announced after the one before it
-        database.on_commit(lambda: tickets.take_back_tickets(queued, not_taken[0]))
+        database.on_commit(lambda: tickets.unqueue_unpushed(queued, not_taken[0]))
 
 
 def _remember_uncommitted(jobs: Sequence[Job]) -> None:

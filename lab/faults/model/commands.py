@@ -109,7 +109,7 @@ class Settle(Command):
             table.wait(job, 100)
             job.run_at, job.worker = job.ready or 0, ""
         elif self.how == "interrupted":
-            table.hand_back(job)
+            table.requeue(job)
         elif self.how == "failed for good":
             table.end(job, Status.DEAD_LETTER)
         else:

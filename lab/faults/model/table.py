@@ -84,7 +84,7 @@ class Table:
     def queue(self, job: ModelJob) -> None:
         job.status, job.ready = Status.QUEUED, None
 
-    def hand_back(self, job: ModelJob) -> None:
+    def requeue(self, job: ModelJob) -> None:
         """The attempt does not count."""
         self._leave(job, Status.QUEUED)
         job.worker, job.started = "", False
@@ -124,7 +124,7 @@ class Table:
             self.end(job, Status.CANCELED)
         else:
             job.vanished = True
-            self.hand_back(job)
+            self.requeue(job)
 
     def return_unbegun(self, job: ModelJob, *, is_alone: bool) -> None:
         """Its worker died before its handler began: a job of which that happens again may be what kills workers."""
@@ -134,7 +134,7 @@ class Table:
             self.end(job, Status.CANCELED)
         else:
             job.died_alone = job.died_alone or is_alone
-            self.hand_back(job)
+            self.requeue(job)
 
     def start_over(self, job: ModelJob) -> None:
         job.status, job.retry_count, job.cancel, job.orphaned = Status.PENDING, 0, False, False

@@ -274,7 +274,7 @@ def test_a_worker_of_a_pool_takes_its_tickets_alone(broker: Broker, settings: An
     consumer = broker.consumer("worker-1", pools.queue_names("gpu"))
     found = consumer.take_now(10)
     assert list(found.tickets) == [ours]
-    consumer.put_back(found)
+    consumer.push_again(found)
     assert taken(broker.consumer("worker-2")) == [ONE]
     assert taken(consumer) == [ours]
 
@@ -389,10 +389,10 @@ def test_what_is_put_back_is_next_again(bench: RedisBench | MemoryBench, consume
     bench.broker.push([URGENT, ONE, TWO])
     bench.plant("jobs-normal", FOREIGN.id)
     first = consumer.take_now(2)
-    consumer.put_back(first)
+    consumer.push_again(first)
     assert taken(consumer) == [URGENT, ONE, TWO]
     others = [FOREIGN, ForeignEntry(FOREIGN.queue, "another-job")]
-    consumer.put_back(TakenTicket(foreign=others))
+    consumer.push_again(TakenTicket(foreign=others))
     assert consumer.take_now(10) == TakenTicket([], others)
 
 
@@ -575,7 +575,7 @@ def test_a_worker_is_told_that_the_broker_does_not_answer_where_it_must_know(
         with pytest.raises(BrokerUnavailable):
             raise AssertionError(f"{name} answered {call(consumer)}")
     consumer.beat([RunningTicket(ONE, time.time())])
-    consumer.put_back(TakenTicket([ONE], [FOREIGN]))
+    consumer.push_again(TakenTicket([ONE], [FOREIGN]))
     consumer.handle_foreign([FOREIGN])
     consumer.wake()
     consumer.leave([ONE])

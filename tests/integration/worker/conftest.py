@@ -23,7 +23,7 @@ def state(broker: MemoryBroker) -> Iterator[ChildState]:
 @pytest.fixture(params=[1, 2], ids=["main thread", "threads"])
 def child(broker: MemoryBroker, request: pytest.FixtureRequest, tuning: Tuning) -> Iterator[Child]:
     # However slow the machine is: no job counts as one behind which others wait, and none as one to be shown.
-    tuning.set(hand_back_seconds=600, shown_ticket_seconds=600)
+    tuning.set(requeue_seconds=600, shown_ticket_seconds=600)
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGUSR1)
     before = {number: signal.getsignal(number) for number in numbers}
     slots = SharedSlots.create(request.param)

@@ -172,7 +172,7 @@ def test_where_others_take_their_shares_for_long_the_child_comes_again(
     assert (child.state.in_hand.waiting(), child.claims.expects_backlog, len(asked)) == ([], True, 0)
 
 
-def test_a_share_whose_answer_got_lost_is_handed_back(
+def test_a_share_whose_answer_got_lost_is_requeued(
     child: Child, backlog: list[Job], broker: MemoryBroker, interpose: Interpose
 ) -> None:
     broker.lose_tickets()

@@ -545,7 +545,7 @@ def test_a_coroutine_that_blocks_the_loop_is_named_and_what_waits_behind_it_goes
 
     def is_told() -> bool:
         child.relay.tick()
-        duties._hand_back()
+        duties._requeue_waiting()
         return "event=loop_blocked" in caplog.text and not child.state.in_hand.waiting_count()
 
     with caplog.at_level(logging.ERROR):
@@ -773,7 +773,7 @@ def test_a_task_that_is_made_while_what_is_left_behind_ends_is_canceled_as_well(
 
 
 def test_what_was_taken_out_is_known_before_it_begins(child: Child) -> None:
-    """Else it is handed back as forgotten, and begins here all the same."""
+    """Else it is requeued as forgotten, and begins here all the same."""
     known: list[bool] = []
 
     async def nothing(context: Any) -> None:

@@ -32,22 +32,22 @@ def duties(state: ChildState) -> Housekeeper:
 def test_what_ended_before_a_slow_job_is_stored_while_that_runs(
     state: ChildState, duties: Housekeeper, tuning: Tuning
 ) -> None:
-    tuning.set(hand_back_seconds=600.0)
+    tuning.set(requeue_seconds=600.0)
     quick, claimed = running_job()
     state.in_hand.put([claimed, running_job()[1]])
     state.in_hand.next()
     state.in_hand.add_ended(returned(claimed))
     state.in_hand.finish()
     state.in_hand.next()
-    duties._hand_back()
+    duties._requeue_waiting()
     assert reread(quick).status == "Running"  # the other job has not run for long yet
-    tuning.set(hand_back_seconds=0.0)
-    duties._hand_back()
+    tuning.set(requeue_seconds=0.0)
+    duties._requeue_waiting()
     assert reread(quick).status == "Completed"
 
 
 @pytest.mark.parametrize("is_committed", [True, False], ids=["committed", "not committed"])
-def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
+def test_what_was_requeued_does_not_run_though_the_databases_answer_was_lost(
     state: ChildState,
     duties: Housekeeper,
     interpose: Interpose,
@@ -57,35 +57,35 @@ def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
     job, claimed = running_job()
     state.in_hand.put([running_job()[1], claimed])
     state.in_hand.next()
-    tuning.set(hand_back_seconds=0.0)
-    original = verbs.return_to_queue
+    tuning.set(requeue_seconds=0.0)
+    original = verbs.requeue
 
     def cut_off(*args: Any) -> None:
         if is_committed:
             original(*args)
         raise OperationalError(2013, "Lost connection to server during query")
 
-    interpose("return_to_queue", cut_off)
+    interpose("requeue", cut_off)
     with pytest.raises(OperationalError):
-        duties._hand_back()
+        duties._requeue_waiting()
     assert state.in_hand.next() is None
-    interpose("return_to_queue", original)
-    duties._hand_back()
+    interpose("requeue", original)
+    duties._requeue_waiting()
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
 
 
-def test_what_could_not_be_handed_back_since_its_row_was_in_use_is_handed_back_later(
+def test_what_could_not_be_requeued_since_its_row_was_in_use_is_requeued_later(
     state: ChildState, duties: Housekeeper, interpose: Interpose, reasons: Callable[[Job], list[str]]
 ) -> None:
     state.shared_slots.board.note_quiet(is_quiet=True)
     job, claimed = running_job()
     state.in_hand.put([claimed])
-    original = verbs.hand_back
-    interpose("hand_back", lambda attempts, *_: attempts)
-    duties._hand_back()
-    interpose("hand_back", original)
+    original = verbs.requeue_attempts
+    interpose("requeue_attempts", lambda attempts, *_: attempts)
+    duties._requeue_waiting()
+    interpose("requeue_attempts", original)
     assert reread(job).status == "Running"
-    duties._hand_back()
+    duties._requeue_waiting()
     assert (reread(job).status, reasons(job)[-1]) == ("Queued", "worker_quiet")
 
 
@@ -120,30 +120,30 @@ def test_all_that_waits_is_shown_to_the_supervisor(state: ChildState) -> None:
     assert claims[1].set_number == 2
 
 
-def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_is_seen_twice(
+def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_requeued_when_it_is_seen_twice(
     state: ChildState, duties: Housekeeper
 ) -> None:
     (forgotten, _), (known, claimed), (others, _) = running_job(), running_job(), running_job("worker-2")
     state.in_hand.put([claimed])
 
-    duties._return_unknown()
-    duties._hand_back()
+    duties._requeue_unknown()
+    duties._requeue_waiting()
     assert reread(forgotten).status == "Running"
-    duties._return_unknown()
-    duties._hand_back()
+    duties._requeue_unknown()
+    duties._requeue_waiting()
 
     assert [reread(job).status for job in (forgotten, known, others)] == ["Queued", "Running", "Running"]
     assert reread(forgotten).retry_count == 0
 
 
-def test_a_claim_that_gets_no_answer_is_handed_back_after_a_while_and_does_not_run_when_the_answer_comes(
+def test_a_claim_that_gets_no_answer_is_requeued_after_a_while_and_does_not_run_when_the_answer_comes(
     state: ChildState, duties: Housekeeper, tuning: Tuning
 ) -> None:
     job, claimed = running_job()
     state.doubts.add([claimed.ticket])
 
     def look_twice() -> str:
-        for duty in (duties._return_unknown, duties._return_unknown, duties._hand_back):
+        for duty in (duties._requeue_unknown, duties._requeue_unknown, duties._requeue_waiting):
             duty()
         return reread(job).status
 

@@ -445,7 +445,7 @@ def test_new_tickets_are_taken_once_half_of_what_was_claimed_ahead_has_begun(thr
     threaded.state.in_hand.take_waiting()
 
 
-def test_while_long_jobs_hold_all_slots_nothing_is_claimed_that_was_handed_back(threaded: Child) -> None:
+def test_while_long_jobs_hold_all_slots_nothing_is_claimed_that_was_requeued(threaded: Child) -> None:
     batch = threaded.state.in_hand
     threaded.state.prefetch.ran("any", 0.0029)
     batch.put([running_job()[1] for _ in range(3)])

@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.in_flight import take_lock as take_dispatch_lock
     from django_jobs.engine.memory import Rest
     from django_jobs.engine.dispatch.tickets import push_tickets
-    from django_jobs.engine.dispatch.tickets import withdraw_tickets
+    from django_jobs.engine.dispatch.tickets import unqueue
     from django_jobs.engine.dispatch.tickets import Queued
     from django_jobs.engine.dispatch.tickets import check_broker
     from django_jobs.engine.dispatch.tickets import installation_id
@@ -129,7 +129,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.retry_policy import Interrupted
     from django_jobs.engine.execution.retry_policy import Outcome
     from django_jobs.engine.execution.retry_policy import Returned
-    from django_jobs.engine.execution.settle import return_to_queue
+    from django_jobs.engine.execution.settle import requeue
     from django_jobs.engine.execution.settle import settle
     from django_jobs.engine.execution.settle import settle_all
     from django_jobs.engine.execution.settle import settle_lost
@@ -138,10 +138,10 @@ if TYPE_CHECKING:
 
     # Lose
     from django_jobs.engine.execution.leases import give_up_claim
-    from django_jobs.engine.execution.leases import hand_back
+    from django_jobs.engine.execution.leases import requeue_attempts
     from django_jobs.engine.execution.leases import held_by as leases_held_by
     from django_jobs.engine.execution.leases import note_begun
-    from django_jobs.engine.execution.leases import release_worker
+    from django_jobs.engine.execution.leases import settle_loss
     from django_jobs.engine.execution.leases import renew_leases
     from django_jobs.engine.execution.leases import rescue_expired
     from django_jobs.engine.execution.leases import Loss

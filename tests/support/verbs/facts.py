@@ -147,7 +147,7 @@ if TYPE_CHECKING:
     from django_jobs.worker.processes import SUSPENDED as WORKERS_SUSPENDED
     from django_jobs.worker.processes import MAX_ARGUMENTS as FORK_MAX_ARGUMENTS
     from django_jobs.worker.processes import NAME as FORK_SERVER_NAME
-    from django_jobs.engine.timing import HAND_BACK_LOOK_SECONDS as HAND_BACK_SECONDS
+    from django_jobs.engine.timing import REQUEUE_LOOK_SECONDS as REQUEUE_SECONDS
     from django_jobs.worker.housekeeper import WAITED_BEHIND
     from django_jobs.worker.interruption import SIGNAL as INTERRUPTION_SIGNAL
     from django_jobs.tasks.job_types import LOOK_AGAIN_SECONDS as LOOK_AT_TASKS_AGAIN_SECONDS

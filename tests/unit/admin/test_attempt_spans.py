@@ -65,7 +65,7 @@ def test_a_back_off_that_goes_on_is_the_last_attempts() -> None:
     assert attempt.seconds(Kind.BACKED_OFF) == 10
 
 
-def test_a_job_that_asked_for_a_later_run_backs_off_and_one_that_was_handed_back_waits() -> None:
+def test_a_job_that_asked_for_a_later_run_backs_off_and_one_that_was_requeued_waits() -> None:
     asked, _ = laid_out("Pending@0 Running@1 Pending@2 Queued@9 Running@9 Completed@10", 20, 2).attempts
     assert (asked.seconds(Kind.BACKED_OFF), asked.seconds(Kind.RAN)) == (7, 1)
     first, second = laid_out("Pending@0 Running@1 Queued@2 Running@9 Completed@10", 20, 2).attempts

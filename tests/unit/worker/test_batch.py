@@ -37,7 +37,7 @@ def test_no_more_start_at_a_time_than_there_are_slots(batch: Batch) -> None:
     assert (batch.running, batch.finished, batch.busy()) == (2, 1, 2)
 
 
-def test_what_is_handed_back_does_not_start(batch: Batch) -> None:
+def test_what_is_requeued_does_not_start(batch: Batch) -> None:
     batch.put([FIRST, SECOND])
     batch.next()
     assert batch.take_waiting() == [SECOND]

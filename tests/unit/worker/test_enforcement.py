@@ -126,9 +126,9 @@ def test_a_child_that_keeps_others_from_writing_is_killed_and_nobody_pays_for_it
     assert killed(child) == ("kept_others_from_writing", "interrupted", None)
 
 
-def test_what_is_revoked_is_handed_back(leases: LeaseRenewer, monkeypatch: pytest.MonkeyPatch) -> None:
-    child, handed_back = FakeChild(), []
+def test_what_is_revoked_is_requeued(leases: LeaseRenewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    child, requeued = FakeChild(), []
     child.revoked = [(7, 2)]
-    monkeypatch.setattr(leases, "hand_back", lambda *arguments: handed_back.append(arguments))
+    monkeypatch.setattr(leases, "requeue", lambda *arguments: requeued.append(arguments))
     verbs.watch_board(child, leases)
-    assert handed_back == [("child", [(7, 2)])]
+    assert requeued == [("child", [(7, 2)])]

@@ -1,4 +1,4 @@
-"""What a worker does: it claims, runs, writes progress, settles every kind of end, and hands back."""
+"""What a worker does: it claims, runs, writes progress, settles every kind of end, and requeues."""
 
 from __future__ import annotations
 
@@ -154,8 +154,8 @@ def write_progress(given: Given) -> None:
     buffer.flush()
 
 
-def hand_back(given: Given) -> None:
-    verbs.hand_back([(pk, 1) for pk in given], "Handed back: it waited", VICTIM)
+def requeue(given: Given) -> None:
+    verbs.requeue_attempts([(pk, 1) for pk in given], "Requeued: it waited", VICTIM)
 
 
 def renew(given: Given) -> int:
@@ -166,7 +166,7 @@ def renew(given: Given) -> int:
 def release(given: Given) -> bool:
     """The supervisor ends what a dead child held: one job had begun, the other one had not."""
     loss = Loss(worker_name=VICTIM, started=frozenset({(given[0], 1)}), reason="process 1 was killed")
-    is_done = verbs.release_worker(loss)
+    is_done = verbs.settle_loss(loss)
     verbs.withdraw_worker(VICTIM)
     return is_done
 
@@ -244,7 +244,7 @@ SCENARIOS: Final = (
     Scenario(name="cancel while running", prepare=one(), act=cancel_while_running, check=ended),
     Scenario(name="come and go", prepare=two_of_two, act=come_and_go, check=completed),
     Scenario(name="write progress", prepare=claimed_two, act=write_progress, check=completed),
-    Scenario(name="hand back", prepare=claimed_two, act=hand_back, check=completed),
+    Scenario(name="requeue", prepare=claimed_two, act=requeue, check=completed),
     Scenario(name="renew leases", prepare=claimed_two, act=renew, check=completed),
     Scenario(name="end what a dead child held", prepare=claimed_two, act=release, check=completed),
     Scenario(name="refuse a paused type", prepare=paused, act=claim_only, check=all_are("Pending", "Queued")),

@@ -45,8 +45,8 @@ def test_moves_say_whether_a_job_waits_for_its_moment(broker: MemoryBroker) -> N
     end(outcomes.Postponed(claimed=postponed, delay=60, text="later"))
     end(raised(given_up, "Permanent"))
     withdrawn, at_once = job_in("Queued"), job_in("Queued")
-    verbs.withdraw_tickets([withdrawn.pk], "not now", delay=60)
-    verbs.withdraw_tickets([at_once.pk], "again")
+    verbs.unqueue([withdrawn.pk], "not now", delay=60)
+    verbs.unqueue([at_once.pk], "again")
     retry_job(Job.objects.get(pk=given_up.pk))
     delayed = Job.objects.filter(is_delayed=True).values_list("pk", flat=True)
     assert set(delayed) == {failed.pk, postponed.pk, withdrawn.pk}

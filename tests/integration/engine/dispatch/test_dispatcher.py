@@ -148,7 +148,7 @@ def test_waking_does_nothing_while_the_broker_is_down(broker: MemoryBroker) -> N
 
 def test_a_withdrawn_job_waits_for_its_delay(broker: MemoryBroker) -> None:
     job = job_in("Queued")
-    verbs.withdraw_tickets([job.pk], "not now", delay=60)
+    verbs.unqueue([job.pk], "not now", delay=60)
     assert reread(job).status == "Pending"
     assert verbs.dispatch() == 0
 

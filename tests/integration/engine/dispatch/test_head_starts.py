@@ -186,7 +186,7 @@ def test_after_its_parents_have_ended(broker: MemoryBroker, kind: JobType, organ
 
 def test_after_it_lost_its_ticket(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:
     other, job = pending_job(kind, organization), queue_up(ahead_job(24, kind, organization))
-    verbs.withdraw_tickets([job.pk], "no broker")
+    verbs.unqueue([job.pk], "no broker")
     assert abs(verbs.now() - 24 * HOUR - place_of(job)) < HOUR / 60
     assert dispatched(broker) == [job.pk, other.pk]
 

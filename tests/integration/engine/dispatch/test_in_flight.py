@@ -86,7 +86,7 @@ def test_what_ended_since_the_mark_is_counted_no_more(kind: JobType, organizatio
     claims = [start(pending_job(kind, organization)) for _ in range(3)]
     verbs.count_in_flight()
     end(returned(claims[0]))
-    verbs.return_to_queue([(claims[1].pk, 1)], "again", WORKER)
+    verbs.requeue([(claims[1].pk, 1)], "again", WORKER)
     assert counted() == {organization.pk: 2}
     assert verbs.count_in_flight().queued[queue_for(1)].total() == 1
 
@@ -132,7 +132,7 @@ def test_what_a_mark_does_not_know_is_found_when_its_worker_is_gone() -> None:
     verbs.count_in_flight()
     late, _ = running_job()
     age(late)
-    assert verbs.release_worker(Loss(worker_name=WORKER, started=frozenset(), reason="it died"))
+    assert verbs.settle_loss(Loss(worker_name=WORKER, started=frozenset(), reason="it died"))
     assert reread(late).status == "Queued"
 
 

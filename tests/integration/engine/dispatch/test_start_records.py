@@ -21,7 +21,7 @@ def test_a_job_that_runs_tells_when_it_started() -> None:
 
 def test_a_job_that_was_withdrawn_did_not_start() -> None:
     job = queue_up(pending_job())
-    verbs.withdraw_tickets([job.pk], "The broker is away.")
+    verbs.unqueue([job.pk], "The broker is away.")
     assert verbs.started_at({(job.pk, 0)}) == {(job.pk, 0): None}
 
 
@@ -31,17 +31,17 @@ def test_a_job_that_was_canceled_before_it_started_did_not_start() -> None:
     assert verbs.started_at({(job.pk, 0)}) == {(job.pk, 0): None}
 
 
-def test_of_a_job_that_was_handed_back_nothing_is_known() -> None:
+def test_of_a_job_that_was_requeued_nothing_is_known() -> None:
     job, claimed = running_job()
-    verbs.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
+    verbs.requeue([(job.pk, claimed.attempt)], "Requeued", WORKER)
     assert reread(job).status == "Queued"
     assert verbs.started_at({(job.pk, 0), (job.pk, 1)}) == {}
 
 
 def test_of_earlier_starts_of_a_job_nothing_is_known() -> None:
     job, claimed = running_job()
-    verbs.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
-    verbs.withdraw_tickets([job.pk], "The broker is away.")
+    verbs.requeue([(job.pk, claimed.attempt)], "Requeued", WORKER)
+    verbs.unqueue([job.pk], "The broker is away.")
     start(reread(job))
     assert verbs.started_at({(job.pk, 0)}) == {}
 

@@ -33,10 +33,10 @@ from tests.support.cases import rolled_back
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
-from tests.support.verbs import HAND_BACK_SECONDS, LARGE_AHEAD_SECONDS, Claimed, PrefetchEstimator
+from tests.support.verbs import LARGE_AHEAD_SECONDS, REQUEUE_SECONDS, Claimed, PrefetchEstimator
 
 #: What a job may wait beside run times: behind what is claimed ahead, and until a worker tells that it wants less.
-MARGIN: Final = LARGE_AHEAD_SECONDS + HAND_BACK_SECONDS
+MARGIN: Final = LARGE_AHEAD_SECONDS + REQUEUE_SECONDS
 NEVER: Final = 1e9
 
 
@@ -76,8 +76,8 @@ class Slot:
         self._runs = begun, seconds[begun.pk]
         self.until = now + seconds[begun.pk]
         is_overdue = self._estimator.wait_too_long([item.job_type for item in self._waiting])
-        if is_overdue or (seconds[begun.pk] > HAND_BACK_SECONDS and self._waiting):
-            verbs.hand_back([(item.pk, item.attempt) for item in self._waiting], "it waited", self.name)
+        if is_overdue or (seconds[begun.pk] > REQUEUE_SECONDS and self._waiting):
+            verbs.requeue_attempts([(item.pk, item.attempt) for item in self._waiting], "it waited", self.name)
             self._waiting.clear()
         return begun.pk
 

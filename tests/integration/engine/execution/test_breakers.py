@@ -162,7 +162,7 @@ def test_what_is_interrupted_while_it_is_open_waits_unless_it_is_a_try(fragile: 
     ended, returned_early = attempts(fragile, 2)
     open_by_failures(fragile)
     assert end(outcomes.Interrupted(claimed=ended, text="The worker was shut down")).status == "Pending"
-    verbs.return_to_queue([(returned_early.pk, 1)], "Handed back before it began", WORKER, LogReason.UNSEEN)
+    verbs.requeue([(returned_early.pk, 1)], "Requeued before it began", WORKER, LogReason.UNSEEN)
     assert Job.objects.get(pk=returned_early.pk).status == "Pending"
     assert ExecutionLog.objects.filter(job_id=returned_early.pk).latest("id").reason == LogReason.UNSEEN
     Job.objects.filter(status="Pending").delete()
@@ -171,7 +171,7 @@ def test_what_is_interrupted_while_it_is_open_waits_unless_it_is_a_try(fragile: 
     assert end(outcomes.Interrupted(claimed=tried, text="The worker was shut down")).status == "Queued"
 
 
-def test_what_is_handed_back_in_the_set_that_opens_it_waits(fragile: JobType, reasons: Reasons) -> None:
+def test_what_is_requeued_in_the_set_that_opens_it_waits(fragile: JobType, reasons: Reasons) -> None:
     claimed = attempts(fragile, FAILURES + 1)
     unbegun = outcomes.NotBegun(claimed=claimed[0], text="what the worker says of it")
     verbs.settle([unbegun, *(raised(item) for item in claimed[1:])], WORKER)
@@ -259,7 +259,7 @@ def test_attempts_of_others_end_as_ever_while_it_holds_one_organization(
     job = end(raised(failing))
     assert (job.status, job.retry_count) == ("Failed", 1)
     assert end(returned(succeeding)).status == "Completed"
-    verbs.return_to_queue([(interrupted.pk, interrupted.attempt)], "again", WORKER)
+    verbs.requeue([(interrupted.pk, interrupted.attempt)], "again", WORKER)
     assert reread(Job.objects.get(pk=interrupted.pk)).status == "Queued"
     row = breaker_of(fragile)
     assert (row.state, row.organization_id, row.others_failures) == (BreakerState.OPEN, organization.pk, 0)

@@ -69,7 +69,7 @@ def test_a_ticket_of_a_pool_that_is_gone_puts_its_job_back(
     assert "'gpu'" in ExecutionLog.objects.filter(job=job).latest("pk").message
 
 
-def test_what_is_handed_back_goes_to_its_pools_queue(
+def test_what_is_requeued_goes_to_its_pools_queue(
     broker: MemoryBroker, gpu: JobType, organization: Organization
 ) -> None:
     jobs = queued(gpu, organization, 3)
@@ -111,7 +111,7 @@ def test_a_retry_goes_to_the_pool_that_the_type_has_then(
     broker: MemoryBroker, gpu: JobType, organization: Organization
 ) -> None:
     job = pending_job(gpu, organization)
-    verbs.withdraw_tickets([job.pk], "again")
+    verbs.unqueue([job.pk], "again")
     JobType.objects.filter(pk=gpu.pk).update(pool="cpu")
     verbs.forget_pools()
     broker.lose_tickets()

@@ -18,11 +18,11 @@ RATES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("rate", RATES, ids=["of the type", "of a key"])
-def test_a_job_that_was_handed_back_waits_for_its_types_rate(broker: MemoryBroker, rate: dict[str, Any]) -> None:
+def test_a_job_that_was_requeued_waits_for_its_types_rate(broker: MemoryBroker, rate: dict[str, Any]) -> None:
     job = pending_job(make_job_type(**rate))
     verbs.dispatch()
     (claimed,) = verbs.claim(broker.take_all(), WORKER)
-    verbs.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
+    verbs.requeue([(job.pk, claimed.attempt)], "Requeued", WORKER)
     verbs.dispatch()
     row = reread(job)
     assert (row.status, row.attempt, row.retry_count, broker.take_all()) == ("Pending", 1, 0, [])
@@ -32,7 +32,7 @@ def test_a_job_that_was_handed_back_waits_for_its_types_rate(broker: MemoryBroke
 @pytest.mark.usefixtures("broker")
 def test_a_job_without_a_rate_goes_back_to_the_queue() -> None:
     job, claimed = running_job(job_type=make_job_type(max_running=1))
-    verbs.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
+    verbs.requeue([(job.pk, claimed.attempt)], "Requeued", WORKER)
     assert reread(job).status == "Queued"
 
 
@@ -40,8 +40,8 @@ def test_a_job_without_a_rate_goes_back_to_the_queue() -> None:
 def test_a_job_with_a_rate_that_kills_workers_before_it_begins_pays_from_the_second_time_on() -> None:
     job, _ = running_job(job_type=make_job_type(max_starts=1))
     loss = Loss(worker_name=WORKER, started=frozenset(), reason="process 7 exited")
-    assert verbs.release_worker(loss)
+    assert verbs.settle_loss(loss)
     assert reread(job).status == "Pending"
     start(reread(job))
-    assert verbs.release_worker(loss)
+    assert verbs.settle_loss(loss)
     assert (reread(job).status, reread(job).retry_count) == ("Failed", 1)

@@ -131,7 +131,7 @@ def test_the_end_of_an_attempt_that_is_another_workers_now_moves_nothing(subtest
     unreported: list[Any] = [
         lambda lost: verbs.settle_lost(lost, "its worker died", WORKER),
         lambda lost: verbs.settle_timed_out(lost, WORKER),
-        lambda lost: verbs.return_to_queue(lost, "a neighbor was killed", WORKER),
+        lambda lost: verbs.requeue(lost, "a neighbor was killed", WORKER),
     ]
     for store in unreported:
         with rolled_back(subtests, store=store):

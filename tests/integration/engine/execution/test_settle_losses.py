@@ -1,4 +1,4 @@
-"""Settling what no handler ended: attempts that are lost, killed or handed back."""
+"""Settling what no handler ended: attempts that are lost, killed or requeued."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_killed_overrun_is_timed_out(reasons: Reasons) -> None:
     assert ExecutionLog.objects.filter(job=job).latest("id").traceback == "its stacks"
 
 
-def test_a_job_that_is_handed_back_pays_nothing() -> None:
+def test_a_job_that_is_requeued_pays_nothing() -> None:
     job, claimed = running_job()
-    verbs.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
+    verbs.requeue([(job.pk, claimed.attempt)], "Requeued", WORKER)
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)

@@ -521,7 +521,7 @@ def test_storing_is_tried_again_while_the_database_is_away(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_after_the_time_of_a_lease_the_job_is_handed_back(
+def test_after_the_time_of_a_lease_the_job_is_requeued(
     durable: DurableJob, effects: Effects, monkeypatch: pytest.MonkeyPatch, tuning: Tuning, settings: Any
 ) -> None:
     Failing(monkeypatch, tuning, 1_000_000)

@@ -21,7 +21,7 @@ def die(*in_hand: Job, **fields: Any) -> None:
     """The worker dies with these jobs' tickets in hand."""
     pairs = frozenset((job.pk, reread(job).attempt + 1) for job in in_hand)
     given = {"worker_name": WORKER, "started": frozenset(), "reason": "process 7 exited with code 3"}
-    assert verbs.release_worker(Loss(**{**given, "in_hand": pairs, **fields}))
+    assert verbs.settle_loss(Loss(**{**given, "in_hand": pairs, **fields}))
 
 
 def test_a_job_that_was_alone_in_a_dying_workers_hands_pays_from_the_second_time_on(reasons: Reasons) -> None:
@@ -93,7 +93,7 @@ def test_a_job_does_not_pay_where_something_else_explains_the_death(why: str) ->
         "it gave up": {"gave_up": True},
     }
     if why.startswith("it"):
-        verbs.hand_back([(other.pk, claimed.attempt)], "", WORKER)
+        verbs.requeue_attempts([(other.pk, claimed.attempt)], "", WORKER)
     die(job, **explanations[why])
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
 
@@ -108,10 +108,10 @@ def test_a_ticket_that_was_void_by_then_touches_nothing() -> None:
 def test_what_is_left_of_a_set_because_its_row_was_in_use_was_not_alone(interpose: Interpose, reasons: Reasons) -> None:
     free, used = job_in("Queued"), job_in("Queued")
     pairs = frozenset({(free.pk, 1), (used.pk, 1)})
-    original = verbs.return_to_queue
-    interpose("return_to_queue", lambda items, *args: original([pair for pair in items if pair[0] == free.pk], *args))
+    original = verbs.requeue
+    interpose("requeue", lambda items, *args: original([pair for pair in items if pair[0] == free.pk], *args))
     loss = Loss(worker_name=WORKER, started=frozenset(), reason="killed", in_hand=pairs)
-    assert not verbs.release_worker(loss)
-    interpose("return_to_queue", original)
-    assert verbs.release_worker(loss)
+    assert not verbs.settle_loss(loss)
+    interpose("requeue", original)
+    assert verbs.settle_loss(loss)
     assert reasons(used) == ["unbegun"]

@@ -77,7 +77,7 @@ def test_a_child_whose_handler_is_gone_waits_for_it_after_its_parents(submit: Su
 
 def test_another_reason_to_be_put_back_is_not_taken_for_it(broker: Any) -> None:
     job = job_in("Queued")
-    verbs.withdraw_tickets([job.pk], "The broker could not take it", delay=60)
+    verbs.unqueue([job.pk], "The broker could not take it", delay=60)
     assert get_job_status(job).waiting_for == "run_at"
 
 

@@ -106,12 +106,12 @@ def test_what_fails_for_good_at_once_failed_and_died(each_store: Store) -> None:
     assert total(each_store.tally(0, 10**9)) == {"submitted": 1, "started": 1, "failed": 1, "died": 1}
 
 
-def test_attempts_are_counted_by_how_they_ended_and_measured_unless_they_were_handed_back(each_store: Store) -> None:
+def test_attempts_are_counted_by_how_they_ended_and_measured_unless_they_were_requeued(each_store: Store) -> None:
     end(raised(start(pending_job()), "Permanent"))
     for status in ("Completed", "Failed", "Timed Out", "Canceled"):
         job_in(status)
     returned = running_job()[0]
-    assert verbs.hand_back([(returned.pk, 1)], "", returned.worker_name) == []
+    assert verbs.requeue_attempts([(returned.pk, 1)], "", returned.worker_name) == []
     started = NOON + dt.timedelta(seconds=2)
     Job.objects.exclude(pk=returned.pk).filter(started_at__isnull=False).update(
         started_at=started, completed_at=started + dt.timedelta(seconds=3)

@@ -222,9 +222,9 @@ def test_a_change_that_is_refused_leaves_the_work_to_the_job_that_has_started(or
     assert refusal.value.existing == first
 
 
-def test_what_was_handed_back_before_it_began_is_replaced(kind: JobType, organization: Organization) -> None:
+def test_what_was_requeued_before_it_began_is_replaced(kind: JobType, organization: Organization) -> None:
     first = replacing(kind, organization, 1)
-    end(outcomes.NotBegun(claimed=start(first), text="Handed back before it began"))
+    end(outcomes.NotBegun(claimed=start(first), text="Requeued before it began"))
     assert replacing(kind, organization, 2) == first
     assert reread(first).input_parameters == {"n": 2}
 

@@ -63,7 +63,7 @@ def begin_and_let_the_lease_expire(job: Job) -> None:
 
 VERBS: Final[dict[str, Callable[[Job], object]]] = {
     "dispatch": lambda _: verbs.dispatch(),
-    "withdraw": lambda job: verbs.withdraw_tickets([job.pk], "not now"),
+    "withdraw": lambda job: verbs.unqueue([job.pk], "not now"),
     "claim": lambda job: verbs.claim([ticket_of(job)], WORKER),
     "claim for a suspended organization": suspend_and_claim,
     "return": settled(returned),
@@ -75,7 +75,7 @@ VERBS: Final[dict[str, Callable[[Job], object]]] = {
     "be interrupted": settled(lambda claimed: outcomes.Interrupted(claimed=claimed, text=STOPPED)),
     "lose the worker": lambda job: verbs.settle_lost(pair(job), "killed", WORKER),
     "be killed at the timeout": lambda job: verbs.settle_timed_out(pair(job), WORKER),
-    "hand back": lambda job: verbs.return_to_queue(pair(job), STOPPED, WORKER),
+    "requeue": lambda job: verbs.requeue(pair(job), STOPPED, WORKER),
     "let the lease expire": let_the_lease_expire,
     "begin, and let the lease expire": begin_and_let_the_lease_expire,
     "give up the claim": lambda job: verbs.give_up_claim([attempt_of(job).ticket], WORKER),
@@ -100,7 +100,7 @@ WAYS: Final[dict[str, dict[str, str]]] = {
     "be interrupted": {"Running": "Queued"},
     "lose the worker": {"Running": "Failed"},
     "be killed at the timeout": {"Running": "Timed Out"},
-    "hand back": {"Running": "Queued"},
+    "requeue": {"Running": "Queued"},
     "let the lease expire": {"Running": "Queued"},
     "begin, and let the lease expire": {"Running": "Failed"},
     "give up the claim": {},
@@ -173,7 +173,7 @@ ENDS = [
     "ask to run later",
     "be interrupted",
 ]
-ENDS += ["lose the worker", "be killed at the timeout", "hand back", "let the lease expire"]
+ENDS += ["lose the worker", "be killed at the timeout", "requeue", "let the lease expire"]
 ENDS += ["begin, and let the lease expire"]
 
 

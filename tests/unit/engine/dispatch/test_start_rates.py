@@ -184,13 +184,13 @@ def test_starts_in_long_buckets_count_in_full_when_the_window_is_made_shorter() 
         assert verbs.read_start_rates(kept, shorter, [], begin + 4.2).left(lane_of(MAIL)) == 1
 
 
-def test_a_job_that_was_handed_back_counts_for_each_of_its_starts() -> None:
+def test_a_job_that_was_requeued_counts_for_each_of_its_starts() -> None:
     simulation = Simulation({MAIL: StartLimit(2, None, 10)})
     simulation.submit(MAIL, 1)
     for _ in range(1000):
         simulation.make_pass()
         simulation.go_on(0.02)
-        simulation.hand_back((MAIL, 0))
+        simulation.requeue((MAIL, 0))
     starts = simulation.all_starts(MAIL)
     assert most_in_a_window(starts, 10) == 2
     assert len(starts) == 4

@@ -21,7 +21,7 @@ happenings = st.lists(
     st.one_of(
         st.tuples(st.just("pass"), gaps),
         st.tuples(st.just("passes"), st.floats(0.01, 0.2)),
-        st.tuples(st.just("hand back"), st.sampled_from(LANES)),
+        st.tuples(st.just("requeue"), st.sampled_from(LANES)),
         st.tuples(st.just("submit"), st.sampled_from(LANES)),
         st.tuples(st.just("set back"), st.floats(0.001, 1000.0)),
         st.tuples(st.just("withdraw"), st.none()),
@@ -38,8 +38,8 @@ def happen(simulation: Simulation, what: str, value: object) -> None:
             simulation.make_pass()
         case "passes", float(gap):
             simulation.run(2.0, itertools.repeat(gap))
-        case "hand back", (str(job_type), int(key)):
-            simulation.hand_back((job_type, key))
+        case "requeue", (str(job_type), int(key)):
+            simulation.requeue((job_type, key))
         case "submit", (str(job_type), int(key)):
             simulation.submit(job_type, 40, key)
         case "withdraw", None:
