@@ -72,7 +72,7 @@ from django_jobs.conf import output_storage
 from django_jobs.downloads import Download
 from django_jobs.engine.access import is_active
 from django_jobs.engine.execution import context
-from django_jobs.engine.execution.retry_policy import PERMANENT
+from django_jobs.engine.execution.outcomes import PERMANENT
 from django_jobs.engine.execution.steps import title_of
 from django_jobs.engine.insight.failures import RaisedError, raised_error
 from django_jobs.engine.insight.reasons import of_all

@@ -51,7 +51,7 @@ from django_jobs.admin.writing import (
 from django_jobs.engine.alerts.rules import BREAKER_OPEN
 from django_jobs.engine.control import switches
 from django_jobs.engine.dispatch.limits import limits_of
-from django_jobs.engine.execution.retry_policy import back_off
+from django_jobs.engine.execution.settle import back_off
 from django_jobs.engine.insight import reasons
 from django_jobs.engine.insight.inspection import LimitsInUse, has_jobs, jobs, open_breakers, read_in_use, waiting
 from django_jobs.engine.insight.problems import unknown_permissions

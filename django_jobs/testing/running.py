@@ -20,7 +20,7 @@ from django_jobs.engine.control.lane_keys import LaneKeyWatch
 from django_jobs.engine.control.operation_work import OperationWork
 from django_jobs.engine.control.operations import describe_operations
 from django_jobs.engine.dispatch import backlog, dispatcher, turns, window
-from django_jobs.engine.execution import claim, coroutines, retry_policy, settle
+from django_jobs.engine.execution import claim, coroutines, outcomes, settle
 from django_jobs.engine.execution.context import JobContext, ProgressBuffer, Runner
 from django_jobs.engine.execution.run import attempt_handler, run_handler
 from django_jobs.engine.insight.status import describe_all
@@ -209,7 +209,7 @@ class _TestRun:
         if not claimed and Job.primary.filter(pk=ticket.pk, status__in=sorted(TERMINAL)).exists():
             self._seen[ticket.pk] = None
 
-    def _attempt(self, claimed: Claimed) -> retry_policy.Outcome:
+    def _attempt(self, claimed: Claimed) -> outcomes.Outcome:
         runner = _Runner(claimed)
         context = JobContext(claimed, runner)
         if not held_open():
@@ -223,14 +223,14 @@ class _TestRun:
         self._commits.run()
         return ended
 
-    def _raise(self, error: BaseException | None, ended: retry_policy.Outcome) -> None:
+    def _raise(self, error: BaseException | None, ended: outcomes.Outcome) -> None:
         if isinstance(error, KeyboardInterrupt):  # it was meant for the test run
             raise error
         if not self._raise_errors:
             return
         if isinstance(error, Exception) and not isinstance(error, RetryLater):
             raise error
-        if error is None and isinstance(ended, retry_policy.Raised):  # the result could not be stored
+        if error is None and isinstance(ended, outcomes.Raised):  # the result could not be stored
             raise PermanentError(ended.text)
 
 

@@ -23,7 +23,7 @@ from django_jobs.engine.claimed_job import Claimed, uptime_seconds
 from django_jobs.engine.dispatch import in_flight
 from django_jobs.engine.execution import leases, settle
 from django_jobs.engine.execution.context import JobContext, ProgressBuffer
-from django_jobs.engine.execution.retry_policy import NotBegun, Outcome
+from django_jobs.engine.execution.outcomes import NotBegun, Outcome
 from django_jobs.engine.execution.run import ended_by, run_handler
 from django_jobs.engine.ports import Consumer, RunningTicket, Ticket
 from django_jobs.engine.store import database

@@ -16,7 +16,7 @@ from django.db.backends.signals import connection_created
 
 from django_jobs.engine import timing
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution.retry_policy import NotBegun
+from django_jobs.engine.execution.outcomes import NotBegun
 from django_jobs.engine.store import database
 from django_jobs.exceptions import JobTimedOut
 from django_jobs.texts import say

@@ -1,6 +1,6 @@
 """What a worker does with a job: claim it, run its handler, renew its lease, and store how it ended.
 
-``retry_policy`` says which errors are tried again and when; ``settle`` turns an outcome into a change of status.
+``outcomes`` says how an attempt can end, and which errors are tried again; ``settle`` makes a change of status of it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django_jobs.engine import timing
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.dispatch.limits import FailedAttempt, count_completion, count_failure, holds_jobs
-from django_jobs.engine.execution import retry_policy
+from django_jobs.engine.execution.outcomes import Returned
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import After, JobRow, Move
@@ -129,7 +129,7 @@ def _is_since(moment: dt.datetime | None, since: dt.datetime | None) -> bool:
     return moment is not None and since is not None and moment >= since
 
 
-def count_completions(completed: Sequence[retry_policy.Returned]) -> None:
+def count_completions(completed: Sequence[Returned]) -> None:
     """Count these attempts, of types that have a breaker; in the transaction that stores them as completed."""
     types = {item.claimed.job_type for item in completed}
     counts = Q(failures__gt=0) | Q(others_failures__gt=0) | Q(state=BreakerState.OPEN)
@@ -148,7 +148,7 @@ def count_completions(completed: Sequence[retry_policy.Returned]) -> None:
     Breaker.primary.bulk_update(locked.values(), WRITTEN)
 
 
-def _began(item: retry_policy.Returned, now: dt.datetime) -> dt.datetime | None:
+def _began(item: Returned, now: dt.datetime) -> dt.datetime | None:
     return now - dt.timedelta(seconds=time.monotonic() - item.started) if item.started else None
 
 

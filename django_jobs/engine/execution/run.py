@@ -16,9 +16,24 @@ from django.db import connections
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import observers
 from django_jobs.engine.claimed_job import Claimed, current_job
-from django_jobs.engine.execution import coroutines, handler_logs, retry_policy
+from django_jobs.engine.execution import coroutines, handler_logs
 from django_jobs.engine.execution.context import MAX_REFERENCE, JobContext
-from django_jobs.engine.execution.retry_policy import place_of
+from django_jobs.engine.execution.outcomes import (
+    PERMANENT,
+    TRANSIENT,
+    Canceled,
+    Interrupted,
+    NotBegun,
+    Outcome,
+    Postponed,
+    Raised,
+    Returned,
+    TimedOut,
+    classify,
+    is_expected,
+    place_of,
+    readable,
+)
 from django_jobs.engine.job_types.masking import mask_of
 from django_jobs.engine.json_storage import NotStorable, clean_text, storable
 from django_jobs.engine.store import database
@@ -76,16 +91,14 @@ MAX_TRACEBACK = 60_000
 ATTEMPT_LOST: Final = say("Requeued: its worker could not be sure to own it", code="attempt_lost")
 
 
-def run_handler(claimed: Claimed, context: JobContext) -> retry_policy.Outcome:
+def run_handler(claimed: Claimed, context: JobContext) -> Outcome:
     """Run the handler and return how it ended. Its connections are made fit for the next job."""
     ended = attempt_handler(claimed, context)
-    restore_connections(
-        interrupted=type(ended) in {retry_policy.Canceled, retry_policy.TimedOut, retry_policy.Interrupted}
-    )
+    restore_connections(interrupted=type(ended) in {Canceled, TimedOut, Interrupted})
     return ended
 
 
-def attempt_handler(claimed: Claimed, context: JobContext) -> retry_policy.Outcome:
+def attempt_handler(claimed: Claimed, context: JobContext) -> Outcome:
     """Run the handler and return how it ended. Its connections stay as it left them, for a test's transaction."""
     started = time.monotonic()
     if (expired := _expired(claimed, started)) is not None:
@@ -100,7 +113,7 @@ def attempt_handler(claimed: Claimed, context: JobContext) -> retry_policy.Outco
         own.run(observers.begin, claimed)
         with context.interruptible():
             value = own.run(_call, claimed, context)
-        ended: retry_policy.Outcome = _returned(claimed, value)
+        ended: Outcome = _returned(claimed, value)
     except BaseException as error:  # noqa: BLE001  (no worker dies of a handler, not even of its SystemExit)
         ended = ended_by(claimed, error)
     finally:
@@ -112,9 +125,9 @@ async def attempt_beside_others(
     claimed: Claimed,
     context: JobContext,
     neighborhood: coroutines.Neighborhood,
-    begin: Callable[[], retry_policy.Outcome | None],
+    begin: Callable[[], Outcome | None],
     end: Callable[[], object],
-) -> retry_policy.Outcome:
+) -> Outcome:
     """Run a coroutine function in the loop that runs already, and return how it ended.
 
     The calling task is one of its own, whose context nobody else uses. ``begin`` is called right before the handler's
@@ -143,26 +156,26 @@ async def attempt_beside_others(
     try:
         with context.interruptible():
             value = await coroutines.beside_others(handle(), neighborhood, context.remind)
-        ended: retry_policy.Outcome = _returned(claimed, value)
+        ended: Outcome = _returned(claimed, value)
     except BaseException as error:  # noqa: BLE001  (no loop ends with a handler, not even with its SystemExit)
         ended = ended_by(claimed, error)
     return refused or _with_facts(ended, context, started)
 
 
-def _expired(claimed: Claimed, now: float) -> retry_policy.NotBegun | None:
+def _expired(claimed: Claimed, now: float) -> NotBegun | None:
     """Return the end of a job that waited behind another one until it expired; its next claim ends it."""
     if claimed.row.starts_before is None or now < claimed.row.starts_before:
         return None
-    return retry_policy.NotBegun(claimed=claimed, text=say("Requeued before it began: it has expired", code="expired"))
+    return NotBegun(claimed=claimed, text=say("Requeued before it began: it has expired", code="expired"))
 
 
-def _with_facts(ended: retry_policy.Outcome, context: JobContext, started: float) -> retry_policy.Outcome:
+def _with_facts(ended: Outcome, context: JobContext, started: float) -> Outcome:
     ended.seconds = time.monotonic() - started
     ended.started = started
     if ended.claimed.log_lines is not None:
         ended.log = handler_logs.end(ended.claimed)
     ended.saved_nothing = not context.has_saved
-    if isinstance(ended, retry_policy.Interrupted | retry_policy.Postponed):
+    if isinstance(ended, Interrupted | Postponed):
         ended.checkpoint = context.unsaved_checkpoint()
     if ended.claimed.observed:
         observers.end(ended.claimed, observers.Ending(ended.word, ended.text, ended.error))
@@ -183,32 +196,28 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return [leaf for leaves in nested for leaf in leaves]
 
 
-def ended_by(claimed: Claimed, error: BaseException) -> retry_policy.Outcome:
+def ended_by(claimed: Claimed, error: BaseException) -> Outcome:
     """Return the outcome of an attempt that this error ended; to be called while the error is handled."""
     try:
         return _judged(claimed, _essence(error))
     except Exception:  # noqa: BLE001  (an exception whose own attributes raise)
         name = type(error).__name__
-        return retry_policy.Raised(
-            claimed=claimed, kind=retry_policy.TRANSIENT, text=name, traceback=_traceback(claimed.mask), error=error
-        )
+        return Raised(claimed=claimed, kind=TRANSIENT, text=name, traceback=_traceback(claimed.mask), error=error)
 
 
-def _judged(claimed: Claimed, error: BaseException) -> retry_policy.Outcome:
+def _judged(claimed: Claimed, error: BaseException) -> Outcome:
     match error:
         case AttemptLost():
-            return retry_policy.Interrupted(claimed=claimed, text=ATTEMPT_LOST)
+            return Interrupted(claimed=claimed, text=ATTEMPT_LOST)
         case JobCanceled():
-            return retry_policy.Canceled(claimed=claimed)
+            return Canceled(claimed=claimed)
         case JobTimedOut():
-            return retry_policy.TimedOut(claimed=claimed, traceback=_traceback(claimed.mask), error=error)
+            return TimedOut(claimed=claimed, traceback=_traceback(claimed.mask), error=error)
         case WorkerStopping():
-            return retry_policy.Interrupted(
-                claimed=claimed, text=say("The worker was shut down", code="worker_stopped")
-            )
+            return Interrupted(claimed=claimed, text=say("The worker was shut down", code="worker_stopped"))
         case RetryLater():
-            told = retry_policy.readable(error, claimed.mask)
-            return retry_policy.Postponed(claimed=claimed, delay=error.seconds, text=told)
+            told = readable(error, claimed.mask)
+            return Postponed(claimed=claimed, delay=error.seconds, text=told)
     return _raised(claimed, error)
 
 
@@ -218,10 +227,10 @@ def _call(claimed: Claimed, context: JobContext) -> Any:
     return coroutines.run(value, context.remind) if inspect.isawaitable(value) else value
 
 
-def _returned(claimed: Claimed, value: Any) -> retry_policy.Outcome:
+def _returned(claimed: Claimed, value: Any) -> Outcome:
     """Return the outcome with the handler's result, or a permanent error where that cannot be stored."""
     if value is None:
-        return retry_policy.Returned(claimed=claimed)
+        return Returned(claimed=claimed)
     if not isinstance(value, dict):
         text = "The handler returned %(type)s; it must return a dict or None."
         return _unstorable(claimed, NotStorable(say(text, code="not_a_dict", type=type(value).__name__)))
@@ -234,23 +243,23 @@ def _returned(claimed: Claimed, value: Any) -> retry_policy.Outcome:
         text = "output_reference has %(length)d characters; at most %(most)d are accepted."
         values = {"length": len(reference), "most": MAX_REFERENCE}
         return _unstorable(claimed, NotStorable(say(text, code="wrong_length", **values)))
-    return retry_policy.Returned(claimed=claimed, result=result, output_reference=reference)
+    return Returned(claimed=claimed, result=result, output_reference=reference)
 
 
-def _unstorable(claimed: Claimed, error: NotStorable) -> retry_policy.Raised:
+def _unstorable(claimed: Claimed, error: NotStorable) -> Raised:
     text = say(claimed.mask(str(error)), code=error.code)
-    return retry_policy.Raised(claimed=claimed, kind=retry_policy.PERMANENT, text=text, error=error)
+    return Raised(claimed=claimed, kind=PERMANENT, text=text, error=error)
 
 
-def _raised(claimed: Claimed, error: BaseException) -> retry_policy.Raised:
-    verdict = retry_policy.classify(error)
-    return retry_policy.Raised(
+def _raised(claimed: Claimed, error: BaseException) -> Raised:
+    verdict = classify(error)
+    return Raised(
         claimed=claimed,
         kind=verdict.kind,
-        text=retry_policy.readable(error, claimed.mask),
+        text=readable(error, claimed.mask),
         traceback=_traceback(claimed.mask),
         retry_after=verdict.retry_after,
-        place="" if retry_policy.is_expected(error) else place_of(error),
+        place="" if is_expected(error) else place_of(error),
         error=error,
     )
 

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import logging
+import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +24,20 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing, transitions
 from django_jobs.engine.actors import WORKER, Actor
 from django_jobs.engine.dispatch import tickets
-from django_jobs.engine.execution import breaker, retry_policy
+from django_jobs.engine.execution import breaker
+from django_jobs.engine.execution.outcomes import (
+    PERMANENT,
+    TRANSIENT,
+    Canceled,
+    Interrupted,
+    NotBegun,
+    Outcome,
+    Postponed,
+    Raised,
+    Returned,
+    TimedOut,
+    readable,
+)
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import NOW, After, Attempt, Move, Moved
@@ -51,7 +65,7 @@ def requeued_by_dispatch(jobs: Sequence[Job], moves: Sequence[Move]) -> list[Mov
 # Storing attempts whose handlers returned.
 
 
-def complete_jobs(items: Sequence[retry_policy.Returned], worker_name: str) -> list[Moved]:
+def complete_jobs(items: Sequence[Returned], worker_name: str) -> list[Moved]:
     """Move the jobs of these attempts to Completed, count that for the breakers of their types and store their logs."""
     now = time.monotonic()
     moves = [
@@ -96,7 +110,7 @@ def complete_jobs(items: Sequence[retry_policy.Returned], worker_name: str) -> l
 INSERT_BYTES: Final = 4_000_000
 
 
-def _save_notes(ended: Iterable[retry_policy.Outcome]) -> None:
+def _save_notes(ended: Iterable[Outcome]) -> None:
     """Store what these attempts noted for the next ones and wrote to the log, beside their ends.
 
     What the database refuses holds up no end.
@@ -132,12 +146,14 @@ def _refusable(text: str, subject: object) -> Iterator[None]:
 # The moves by which running jobs leave Running, made from the outcomes of their attempts.
 
 
+#: Enough to get from one second past timing.LONGEST_BACK_OFF_SECONDS; a thousand would overflow a float.
+MAX_DOUBLINGS: Final = 22
 STOPPED: Final = say("Stopped on request", code="stopped")
 KILLED: Final = "its process was killed, because the handler did not stop"
 _ENDED: dict[str, Any] = {"lease_expires_at": None}
 
 
-def move_for(job: Job, ended: retry_policy.Outcome) -> Move:
+def move_for(job: Job, ended: Outcome) -> Move:
     """Return the move of a job whose attempt did not return, with what is known of the handler.
 
     It began when its outcome says, where the new status keeps that. The claim, which wrote ``started_at`` first, came
@@ -145,7 +161,7 @@ def move_for(job: Job, ended: retry_policy.Outcome) -> Move:
     """
     item = _judged(job, ended)
     values = {**item.values, "fileless_attempts": ended.fileless_attempts}
-    if not isinstance(ended, retry_policy.NotBegun):
+    if not isinstance(ended, NotBegun):
         values["begun_attempt"] = ended.claimed.attempt
     if ended.started:
         values.setdefault("started_at", After(ended.started - time.monotonic()))
@@ -155,24 +171,24 @@ def move_for(job: Job, ended: retry_policy.Outcome) -> Move:
     return replace(item, values=values)
 
 
-def _judged(job: Job, item: retry_policy.Outcome) -> Move:
+def _judged(job: Job, item: Outcome) -> Move:
     """A requested cancel overrules every outcome."""
     match item:
-        case _ if job.cancel_requested_at is not None or isinstance(item, retry_policy.Canceled):
+        case _ if job.cancel_requested_at is not None or isinstance(item, Canceled):
             return canceled_move(job, getattr(item, "traceback", ""))
-        case retry_policy.Interrupted():
+        case Interrupted():
             return requeue_move(job, item.text)
-        case retry_policy.Postponed():
+        case Postponed():
             later = After(min(item.delay, RetryLater.MAX_SECONDS))
             values = {**_ENDED, "ready_at": later, "run_at": later, "worker_name": ""}
             return _to(job, Status.PENDING, values, item.text)
-        case retry_policy.Raised(kind=retry_policy.PERMANENT):
-            error = _error(retry_policy.PERMANENT, item.text, item.traceback, item.place)
+        case Raised() if item.kind == PERMANENT:
+            error = _error(PERMANENT, item.text, item.traceback, item.place)
             values = {**_ENDED, **error, "completed_at": NOW}
             return _to(job, Status.DEAD_LETTER, values, item.text, item.traceback)
-        case retry_policy.Raised():
+        case Raised():
             return _retry(job, Status.FAILED, item.text, item.traceback, item.retry_after, item.place)
-        case retry_policy.TimedOut():
+        case TimedOut():
             return timed_out(job, item.traceback)
         case _:
             raise TypeError(f"unknown outcome {item!r}")
@@ -227,15 +243,25 @@ def killed_at_timeout_move(job: Job, traceback: str) -> Move:
     return replace(item, message=text, values={**item.values, "error_message": text})
 
 
+def back_off(retry: int, delay: float, jitter: float) -> float:
+    """Return the seconds before the ``retry``-th retry, counted from 1: exponential back-off with jitter.
+
+    The ``delay`` is doubled with each retry, up to LONGEST_BACK_OFF_SECONDS. Then it is spread by ± ``jitter``,
+    a part of 1.
+    """
+    base = min(delay * 2.0 ** min(retry - 1, MAX_DOUBLINGS), timing.LONGEST_BACK_OFF_SECONDS)
+    return base * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311  (spreads retries)
+
+
 def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float | None, place: str = "") -> Move:
     """Return the move to Failed or Timed Out, with the moment of the next try while retries remain."""
     # The line at which a timeout came says nothing of its kind.
-    error = _error(retry_policy.TRANSIENT, text, traceback if status == Status.FAILED else "", place)
+    error = _error(TRANSIENT, text, traceback if status == Status.FAILED else "", place)
     values = {**_ENDED, **error, "next_retry_at": None, "ready_at": None}
     if job.retry_count < job.max_retries:
         delay = retry_after
         if delay is None:
-            delay = retry_policy.back_off(job.retry_count + 1, job.retry_delay, float(jobs_settings.RETRY_JITTER))
+            delay = back_off(job.retry_count + 1, job.retry_delay, float(jobs_settings.RETRY_JITTER))
         values |= {"next_retry_at": After(delay), "ready_at": After(delay), "retry_count": job.retry_count + 1}
     return _to(job, status, values, text, traceback)
 
@@ -253,14 +279,14 @@ Tracebacks = Mapping[tuple[int, int], str]
 NO_TRACEBACKS: Final[Tracebacks] = MappingProxyType({})
 
 
-def settle(ended: Sequence[retry_policy.Outcome], worker_name: str) -> list[retry_policy.Outcome]:
+def settle(ended: Sequence[Outcome], worker_name: str) -> list[Outcome]:
     """Store how these attempts ended, and return those whose rows are in use: settle them again later.
 
     The end of an attempt that no longer owns its job in this worker's name is not stored. Raises only when the database
     cannot be reached; the same call may be repeated then.
     """
-    returned = [item for item in ended if isinstance(item, retry_policy.Returned)]
-    others = [item for item in ended if not isinstance(item, retry_policy.Returned)]
+    returned = [item for item in ended if isinstance(item, Returned)]
+    others = [item for item in ended if not isinstance(item, Returned)]
     moved = _halving(returned, complete_jobs, worker_name) + _halving(others, _settle_others, worker_name)
     stored = {(item.pk, item.attempt) for item in moved}
     missing = [item for item in ended if item.claimed.key not in stored]
@@ -283,7 +309,7 @@ def still_running(attempts: Attempts, worker_name: str | None = None) -> set[tup
     return set(rows.values_list("pk", "attempt")).intersection(attempts)
 
 
-def settle_all(ended: Sequence[retry_policy.Outcome], worker_name: str) -> None:
+def settle_all(ended: Sequence[Outcome], worker_name: str) -> None:
     """Settle these attempts, again and again while rows are in use; for callers with nothing else to do."""
     while ended := settle(ended, worker_name):
         time.sleep(timing.SETTLE_IN_USE_SECONDS)
@@ -305,25 +331,23 @@ def _halving(items: Sequence[Any], store: Callable[[Sequence[Any], str], list[Mo
     return _halving(items[:middle], store, worker_name) + _halving(items[middle:], store, worker_name)
 
 
-def refused(item: retry_policy.Outcome, error: Exception) -> retry_policy.Raised:
+def refused(item: Outcome, error: Exception) -> Raised:
     """Return the outcome of an attempt whose own outcome the database refuses."""
     text = say(
         "The result cannot be stored: the database refused it (%(error)s).",
         code="not_storable",
         error=type(error).__name__,
     )
-    trace = retry_policy.readable(error, item.claimed.mask)
-    return retry_policy.Raised(
-        claimed=item.claimed, kind=retry_policy.PERMANENT, text=text, traceback=trace, error=error, log=item.log
-    )
+    trace = readable(error, item.claimed.mask)
+    return Raised(claimed=item.claimed, kind=PERMANENT, text=text, traceback=trace, error=error, log=item.log)
 
 
-def is_large(item: retry_policy.Outcome) -> bool:
+def is_large(item: Outcome) -> bool:
     """Return whether the result is so large that a database may close the connection, as MariaDB does."""
-    return isinstance(item, retry_policy.Returned) and len(json.dumps(item.result)) > LARGE_BYTES
+    return isinstance(item, Returned) and len(json.dumps(item.result)) > LARGE_BYTES
 
 
-def _settle_others(items: Sequence[retry_policy.Outcome], worker_name: str) -> list[Moved]:
+def _settle_others(items: Sequence[Outcome], worker_name: str) -> list[Moved]:
     outcomes = {item.claimed.pk: item for item in items}
     attempts = [item.claimed.key for item in outcomes.values()]
     return _end(attempts, lambda job: move_for(job, outcomes[job.pk]), worker_name, outcomes=outcomes)
@@ -334,7 +358,7 @@ def _end(
     move_of: Callable[[Job], Move],
     worker_name: str,
     actor: Actor = WORKER,
-    outcomes: Mapping[int, retry_policy.Outcome] = MappingProxyType({}),
+    outcomes: Mapping[int, Outcome] = MappingProxyType({}),
 ) -> list[Moved]:
     """End those of these attempts that the worker still owns, except rows in use, and store what goes with their ends.
 

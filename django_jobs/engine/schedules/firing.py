@@ -24,7 +24,7 @@ from django_jobs.engine.access import beside, cause_of, complain, may_hang, owne
 from django_jobs.engine.actors import actor_for
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution.retry_policy import is_expected, readable
+from django_jobs.engine.execution.outcomes import is_expected, readable
 from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.schedules.definitions import get_schedule, next_run, not_found

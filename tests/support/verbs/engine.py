@@ -121,14 +121,14 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.context import jobs_with_files
     from django_jobs.engine.execution.context import output_belongs_to
     from django_jobs.engine.execution.context import save_output
-    from django_jobs.engine.execution.retry_policy import classify as classify_error
+    from django_jobs.engine.execution.outcomes import classify as classify_error
     from django_jobs.engine.execution.leases import is_owned
 
     # Settle
-    from django_jobs.engine.execution import retry_policy as outcomes
-    from django_jobs.engine.execution.retry_policy import Interrupted
-    from django_jobs.engine.execution.retry_policy import Outcome
-    from django_jobs.engine.execution.retry_policy import Returned
+    from django_jobs.engine.execution import outcomes
+    from django_jobs.engine.execution.outcomes import Interrupted
+    from django_jobs.engine.execution.outcomes import Outcome
+    from django_jobs.engine.execution.outcomes import Returned
     from django_jobs.engine.execution.settle import requeue
     from django_jobs.engine.execution.settle import settle
     from django_jobs.engine.execution.settle import settle_all

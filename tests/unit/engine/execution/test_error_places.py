@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from django_jobs.engine.execution.retry_policy import place_of
+from django_jobs.engine.execution.outcomes import place_of
 
 STANDARD: Final = f"{sysconfig.get_path('stdlib')}/json/decoder.py"
 LIBRARY: Final = "/venv/lib/python3.13/site-packages/requests/api.py"

@@ -19,7 +19,8 @@ from rest_framework.exceptions import ErrorDetail
 
 from django_jobs import exceptions
 from django_jobs.engine import timing
-from django_jobs.engine.execution.retry_policy import back_off, readable
+from django_jobs.engine.execution.outcomes import readable
+from django_jobs.engine.execution.settle import back_off
 from tests.support import verbs
 
 RETRYABLE = [408, 429, 500, 502, 503, 504]

@@ -1,10 +1,9 @@
-"""How an attempt can end, and judging an error: whether another try is worth it, and when."""
+"""How an attempt can end, and what an error means: whether another try is worth it, and what tenants read of it."""
 
 from __future__ import annotations
 
 import email.utils
 import math
-import random
 import re
 import sys
 import sysconfig
@@ -165,7 +164,7 @@ def _package(module: str) -> str:
     return module.partition(".")[0]
 
 
-# Judging an error: whether another try is worth it, when, and what a tenant may read of it. No database is used.
+# What an error means: whether another try is worth it, when, and what a tenant may read. No database is used.
 
 
 TRANSIENT: Final = "Transient"
@@ -174,8 +173,6 @@ RETRYABLE_HTTP: Final = frozenset({408, 429, 500, 502, 503, 504})
 CLIENT_ERROR: Final = 4
 #: Characters of an error's text.
 MAX_TEXT: Final = 4000
-#: Enough to get from one second past timing.LONGEST_BACK_OFF_SECONDS; a thousand would overflow a float.
-MAX_DOUBLINGS: Final = 22
 
 
 class Verdict(NamedTuple):
@@ -183,16 +180,6 @@ class Verdict(NamedTuple):
 
     kind: str
     retry_after: float | None = None
-
-
-def back_off(retry: int, delay: float, jitter: float) -> float:
-    """Return the seconds before the ``retry``-th retry, counted from 1: exponential back-off with jitter.
-
-    The ``delay`` is doubled with each retry, up to LONGEST_BACK_OFF_SECONDS. Then it is spread by ± ``jitter``,
-    a part of 1.
-    """
-    base = min(delay * 2.0 ** min(retry - 1, MAX_DOUBLINGS), timing.LONGEST_BACK_OFF_SECONDS)
-    return base * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311  (spreads retries)
 
 
 def classify(error: BaseException) -> Verdict:
