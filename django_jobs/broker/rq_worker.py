@@ -42,6 +42,7 @@ from django_jobs.engine.execution.settle import settle_all
 from django_jobs.engine.insight import events
 from django_jobs.engine.ports import ForeignEntry, Queue, RunningTicket, Ticket, drain_broadcasts, get_broker
 from django_jobs.engine.store import database
+from django_jobs.engine.store.values import AttemptKey
 from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled, JobTimedOut
 from django_jobs.statuses import Priority
 
@@ -271,7 +272,7 @@ class CheckpointRunner(context.Runner):
         self._renewed = self._renewal_due = 0.0
         self._has_complained = False
 
-    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
+    def report(self, key: AttemptKey, percent: int, message: str | None) -> None:
         """Keep the progress until it is written."""
         self.progress.report(key, percent, message)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from django_jobs.engine.ports import Ticket
 from django_jobs.engine.store import database
-from django_jobs.engine.store.values import JobRow
+from django_jobs.engine.store.values import AttemptKey, JobRow
 
 # The job that this process has claimed, and the one whose handler runs in this context.
 #
@@ -96,8 +96,8 @@ class Claimed:
     observed: Sequence[Callable[[Any], object]] = ()
 
     @property
-    def key(self) -> tuple[int, int]:
-        """(job, attempt)."""
+    def key(self) -> AttemptKey:
+        """The key of the attempt."""
         return self.pk, self.attempt
 
 

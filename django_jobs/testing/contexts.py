@@ -22,7 +22,7 @@ from django_jobs.engine.insight import events
 from django_jobs.engine.json_storage import storable
 from django_jobs.engine.organizations import id_of
 from django_jobs.engine.ports import Ticket, broker_in_place
-from django_jobs.engine.store.values import JobRow, NewStep, StoredStep
+from django_jobs.engine.store.values import AttemptKey, JobRow, NewStep, StoredStep
 from django_jobs.engine.submission.values import Errors, check_fields, refuse_unknown, shown
 from django_jobs.exceptions import AttemptLost
 from django_jobs.models import Job
@@ -167,7 +167,7 @@ class RecordingRunner(Runner):
         self.progress: list[tuple[int, str | None]] = []
         self.canceled = False
 
-    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
+    def report(self, key: AttemptKey, percent: int, message: str | None) -> None:
         """Keep the progress."""
         self.progress.append((percent, message))
 

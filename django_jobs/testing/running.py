@@ -27,7 +27,7 @@ from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.ports import Ticket, broker_in_place
 from django_jobs.engine.schedules import firing
 from django_jobs.engine.store import database
-from django_jobs.engine.store.values import place_in_lane
+from django_jobs.engine.store.values import AttemptKey, place_in_lane
 from django_jobs.exceptions import Interruption, PermanentError, RetryLater
 from django_jobs.models import Job, JobType, Operation, Schedule, ScheduleFiring
 from django_jobs.statuses import AWAITING_RETRY, TERMINAL, Status
@@ -265,7 +265,7 @@ class _Runner(Runner):
         self._progress = ProgressBuffer(WORKER)
         self._lost = False
 
-    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
+    def report(self, key: AttemptKey, percent: int, message: str | None) -> None:
         self._progress.report(key, percent, message)
         if not coroutines.in_event_loop():
             self.write()

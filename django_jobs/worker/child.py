@@ -26,6 +26,7 @@ from django_jobs.engine.insight import events
 from django_jobs.engine.ports import Taken, get_broadcaster
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import AttemptKey
 from django_jobs.exceptions import (
     AttemptLost,
     BrokerUnavailable,
@@ -61,7 +62,7 @@ class StopRelay(threading.Thread):
         self._quit = threading.Event()
         self._supervisor = supervisor
         self._stop_seen: float | None = None
-        self._canceled_since: dict[tuple[int, int], float] = {}
+        self._canceled_since: dict[AttemptKey, float] = {}
 
     def stop(self) -> None:
         """End the thread."""

@@ -27,6 +27,7 @@ from django_jobs.engine.execution.outcomes import NotBegun, Outcome
 from django_jobs.engine.execution.run import ended_by, run_handler
 from django_jobs.engine.ports import Consumer, RunningTicket, Ticket
 from django_jobs.engine.store import database
+from django_jobs.engine.store.values import AttemptKey
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.texts import say
@@ -128,7 +129,7 @@ class Doubts:
 
     def __init__(self) -> None:
         self._since: dict[Ticket, float] = {}
-        self._given_up: set[tuple[int, int]] = set()
+        self._given_up: set[AttemptKey] = set()
         self._lock = threading.Lock()
 
     def add(self, tickets: Iterable[Ticket]) -> None:
@@ -153,8 +154,8 @@ class Doubts:
         with self._lock:
             return list(self._since)
 
-    def known(self) -> set[tuple[int, int]]:
-        """Return (job, attempt) of what the main loop may have claimed. What is too old is given up and never runs."""
+    def known(self) -> set[AttemptKey]:
+        """Return the keys of what the main loop may have claimed. What is too old is given up and never runs."""
         with self._lock:
             oldest = time.monotonic() - timing.DOUBTED_CLAIM_SECONDS
             self._given_up |= {(ticket.pk, ticket.attempt) for ticket, since in self._since.items() if since < oldest}
@@ -209,12 +210,12 @@ class PublishedTickets:
     def __init__(self, slots: SharedSlots, running: RunningJobs) -> None:
         self._slots = slots
         self._running = running
-        self._shown: dict[tuple[int, int], RunningTicket] = {}
-        #: (job, attempt) of what ended and may still be shown.
-        self._ended: list[tuple[int, int]] = []
+        self._shown: dict[AttemptKey, RunningTicket] = {}
+        #: What ended and may still be shown.
+        self._ended: list[AttemptKey] = []
 
-    def forget(self, key: tuple[int, int]) -> None:
-        """Note that this (job, attempt) has ended, so that it is shown no longer than until the next update."""
+    def forget(self, key: AttemptKey) -> None:
+        """Note that this attempt has ended, so that it is shown no longer than until the next update."""
         if self._shown.pop(key, None) is not None:
             self._ended.append(key)
 
@@ -423,8 +424,8 @@ class JobsInHand:
                 return False
             return bool(self.waiting_count() or self._ended)
 
-    def keys(self) -> set[tuple[int, int]]:
-        """Return (job, attempt) of all that is in hand."""
+    def keys(self) -> set[AttemptKey]:
+        """Return the keys of all that is in hand."""
         with self._lock:
             return {item.key for item in [*self.waiting(), *(outcome.claimed for outcome in self._ended)]}
 
@@ -505,7 +506,7 @@ class Settler:
         self._worker_name = worker_name
         self._max_seconds = max_seconds
         self._get_on = get_on
-        self._settling: set[tuple[int, int]] = set()
+        self._settling: set[AttemptKey] = set()
         self._unsettled: deque[Outcome] = deque()
 
     def settle(self, ended: list[Outcome]) -> None:
@@ -553,8 +554,8 @@ class Settler:
         """Return whether outcomes wait for another try."""
         return bool(self._unsettled)
 
-    def keys(self) -> set[tuple[int, int]]:
-        """Return (job, attempt) of all outcomes that are not stored yet."""
+    def keys(self) -> set[AttemptKey]:
+        """Return the keys of all outcomes that are not stored yet."""
         return self._settling | {item.claimed.key for item in list(self._unsettled)}
 
 
@@ -654,13 +655,13 @@ class ChildState:
         finally:
             self.board.enter(LoopStep.ELSEWHERE)
 
-    def unfinished(self) -> set[tuple[int, int]]:
-        """Return (job, attempt) of all that was claimed and whose handler has not ended."""
+    def unfinished(self) -> set[AttemptKey]:
+        """Return the keys of all that was claimed and whose handler has not ended."""
         waiting = self.in_hand.waiting()  # first, since what is taken out of it runs then
         return {item.key for item in waiting} | self.running.interrupters().keys()
 
-    def known_attempts(self) -> set[tuple[int, int]]:
-        """Return (job, attempt) of all that this process has in hand, or may have claimed."""
+    def known_attempts(self) -> set[AttemptKey]:
+        """Return the keys of all that this process has in hand, or may have claimed."""
         return self.doubts.known() | self.in_hand.keys() | self.running.interrupters().keys() | self.settler.keys()
 
 

@@ -17,6 +17,7 @@ from typing import Final
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine import timing
 from django_jobs.engine.execution.leases import Loss
+from django_jobs.engine.store.values import AttemptKey
 from django_jobs.texts import Text, say
 from django_jobs.worker import processes
 from django_jobs.worker.interruption import SIGNAL
@@ -57,8 +58,8 @@ class ChildWatch:
         """Return what the child's loop has been doing for so long, where that should have ended; else None."""
         return (self._slots.board.step or None) if self._loop.seconds > seconds else None
 
-    def take_revoked(self) -> list[tuple[int, int]]:
-        """Return each (job, attempt) that waits behind a handler that holds the interpreter.
+    def take_revoked(self) -> list[AttemptKey]:
+        """Return each attempt that waits behind a handler that holds the interpreter.
 
         The child begins none of them, since it announces a beginning first and then looks whether it is revoked. Here
         it is revoked first; what was not announced a moment later will not begin.
@@ -155,8 +156,8 @@ class StackFile:
         os.close(self.descriptor)
 
 
-def tracebacks(raw: str, running: Iterable[OccupiedSlot], what: str, *, was_asked: bool) -> dict[tuple[int, int], Text]:
-    """Return the text for each job's Execution Log, by (job, attempt): ``what`` happened, then the stacks.
+def tracebacks(raw: str, running: Iterable[OccupiedSlot], what: str, *, was_asked: bool) -> dict[AttemptKey, Text]:
+    """Return the text for each job's Execution Log, by attempt: ``what`` happened, then the stacks.
 
     The job's own thread comes first. Empty where the process was not asked, and wrote nothing.
     """
@@ -215,7 +216,7 @@ class ChildProcess:
         self.stacks = StackFile()
         self.started = time.monotonic()
         #: Why, how (`lost`, `timed_out` or `interrupted`) and for which attempt the supervisor kills it, if it does.
-        self.killed: tuple[str, str, tuple[int, int] | None] | None = None
+        self.killed: tuple[str, str, AttemptKey | None] | None = None
         #: When it was told to take no more jobs, because it will be killed for one of them.
         self.condemned_at: float | None = None
         self.process = self._started(options, fork_server)
@@ -264,8 +265,8 @@ class ChildProcess:
         if not self.has_ended():
             self.process.send_signal(number)
 
-    def kill(self, reason: str, how: str, culprit: tuple[int, int] | None = None) -> None:
-        """Kill it once it has written its stacks; ``culprit`` is the (job, attempt) for which it is killed, if any.
+    def kill(self, reason: str, how: str, culprit: AttemptKey | None = None) -> None:
+        """Kill it once it has written its stacks; ``culprit`` is the attempt for which it is killed, if any.
 
         Does not wait: call it, or :meth:`go_on_killing`, again and again until the process is gone.
         """

@@ -27,6 +27,7 @@ from django_jobs.engine.execution.run import (
     restore_connections,
 )
 from django_jobs.engine.store import database
+from django_jobs.engine.store.values import AttemptKey
 from django_jobs.worker.child_state import ChildState, begin_job, hand_over
 from django_jobs.worker.interruption import Interrupter, Report
 
@@ -354,7 +355,7 @@ class EventLoop:
         self._context = contextvars.Context()
         self._is_stopping = False
         #: The tasks that the handler of each running attempt has made.
-        self._tasks: dict[tuple[int, int], weakref.WeakSet[asyncio.Task[Any]]] = {}
+        self._tasks: dict[AttemptKey, weakref.WeakSet[asyncio.Task[Any]]] = {}
         self._runs: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:

@@ -24,6 +24,7 @@ from django_jobs.engine.dispatch import in_flight, window
 from django_jobs.engine.execution import leases
 from django_jobs.engine.ports import drain_broadcasts, get_broker
 from django_jobs.engine.store import database
+from django_jobs.engine.store.values import AttemptKey
 from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled
 from django_jobs.texts import say
 from django_jobs.worker import processes
@@ -45,12 +46,12 @@ class Housekeeper(threading.Thread):
         # The supervisor's process id is passed on, not asked for: it may have died while this process started.
         self._supervisor = supervisor
         self._is_orphan = False
-        self._to_requeue: list[tuple[int, int]] = []
+        self._to_requeue: list[AttemptKey] = []
         self._due: dict[str, float] = {}
         self._quick_types: dict[str, int] = {}
         self._wants_less = False
         self._quiet_since: dt.datetime | None = None
-        self._unknown: set[tuple[int, int]] = set()
+        self._unknown: set[AttemptKey] = set()
 
     def announce(self) -> None:
         """Say which process this is and what it works on; first of all before it claims anything.

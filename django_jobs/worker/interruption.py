@@ -25,10 +25,11 @@ from django_jobs.engine import timing
 from django_jobs.engine.claimed_job import Claimed, current_job
 from django_jobs.engine.execution.context import Runner
 from django_jobs.engine.store.database import store_of
+from django_jobs.engine.store.values import AttemptKey
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled
 
-#: Takes the progress of (job, attempt) in percent, and a message.
-Report = Callable[[tuple[int, int], int, str | None], object]
+#: Takes the progress of an attempt in percent, and a message.
+Report = Callable[[AttemptKey, int, str | None], object]
 Receiver = TypeVar("Receiver", bound=Callable[..., Any])
 
 _JUMPS_BACK: Final = frozenset(number for number in dis.hasjrel if "BACKWARD" in dis.opname[number])
@@ -108,7 +109,7 @@ class Interrupter(Runner):
         #: Those of them that the engine and the next job use as well; the others end with the handler.
         self._shared = tuple(connections)
 
-    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
+    def report(self, key: AttemptKey, percent: int, message: str | None) -> None:
         """Keep the progress until it is written."""
         self._report(key, percent, message)
 
@@ -303,10 +304,10 @@ class MainThreadSignals:
 
 
 class RunningJobs:
-    """What runs now, by (job, attempt). Other threads read it while the slots change it."""
+    """What runs now, by attempt. Other threads read it while the slots change it."""
 
     def __init__(self) -> None:
-        self._jobs: dict[tuple[int, int], tuple[Claimed, Interrupter]] = {}
+        self._jobs: dict[AttemptKey, tuple[Claimed, Interrupter]] = {}
 
     def add(self, claimed: Claimed, interrupter: Interrupter) -> None:
         """Note that a job's handler starts."""
@@ -317,16 +318,16 @@ class RunningJobs:
         """Note that a job's handler has ended."""
         self._jobs.pop(claimed.key, None)
 
-    def interrupters(self) -> dict[tuple[int, int], Interrupter]:
-        """Return what interrupts each handler, by (job, attempt)."""
+    def interrupters(self) -> dict[AttemptKey, Interrupter]:
+        """Return what interrupts each handler, by attempt."""
         return {key: interrupter for key, (_, interrupter) in list(self._jobs.items())}
 
     def with_claims(self) -> list[tuple[Claimed, Interrupter]]:
         """Return what runs, each with what interrupts it."""
         return list(self._jobs.values())
 
-    def claimed(self, key: tuple[int, int]) -> Claimed | None:
-        """Return the job of this (job, attempt); None where it does not run any more."""
+    def claimed(self, key: AttemptKey) -> Claimed | None:
+        """Return the job of this attempt; None where it does not run any more."""
         found = self._jobs.get(key)
         return None if found is None else found[0]
 

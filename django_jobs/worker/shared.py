@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django_jobs.engine import timing
+from django_jobs.engine.store.values import AttemptKey
 
 # Memory that a child shares with its supervisor: which jobs run in it since when, which ended lately, which of them
 # are to stop, when their leases were renewed, and what it is about to claim.
@@ -63,8 +64,8 @@ class OccupiedSlot:
     thread: int = 0
 
     @property
-    def key(self) -> tuple[int, int]:
-        """(job, attempt)."""
+    def key(self) -> AttemptKey:
+        """The key of the attempt."""
         return (self.pk, self.attempt)
 
     @property
@@ -125,8 +126,8 @@ class SharedSlots:
         _ENDED.pack_into(self._memory, _SLOT.size * self.count + _ENDED.size * place, pk, attempt)
         _JOB.pack_into(self._memory, slot * _SLOT.size, 0)
 
-    def ended(self) -> frozenset[tuple[int, int]]:
-        """Return (job, attempt) of the handlers that ended last; only right of a child that is gone."""
+    def ended(self) -> frozenset[AttemptKey]:
+        """Return the keys of the handlers that ended last; only right of a child that is gone."""
         memory = self._memory[_SLOT.size * self.count : self._renewed_at]
         return frozenset(pair for pair in _ENDED.iter_unpack(memory) if pair[0])
 
@@ -153,7 +154,7 @@ class SharedSlots:
         return float(moment[0])
 
     @contextlib.contextmanager
-    def in_hands(self, attempts: Sequence[tuple[int, int]]) -> Iterator[None]:
+    def in_hands(self, attempts: Sequence[AttemptKey]) -> Iterator[None]:
         """Let the supervisor know which attempts the block is about to claim, for when the child dies in it."""
         held = attempts[:MAX_SET]
         offset = self._hands_at
@@ -165,8 +166,8 @@ class SharedSlots:
         finally:
             _COUNT.pack_into(self._memory, offset, 0)
 
-    def in_hand(self) -> frozenset[tuple[int, int]]:
-        """Return (job, attempt) of what the child was about to claim; only right of a child that is gone."""
+    def in_hand(self) -> frozenset[AttemptKey]:
+        """Return the keys of what the child was about to claim; only right of a child that is gone."""
         offset = self._hands_at
         (count,) = _COUNT.unpack_from(self._memory, offset)
         start = offset + _COUNT.size
@@ -258,8 +259,8 @@ class ChildBoard:
         """Show about which job the policy is asked, or whose handler is loaded; 0: about none."""
         self._words[_EXAMINED] = pk
 
-    def put(self, attempts: Iterable[tuple[int, int]]) -> int:
-        """Show the set of (job, attempt) that was claimed last, and return its number.
+    def put(self, attempts: Iterable[AttemptKey]) -> int:
+        """Show the set of attempts that was claimed last, and return its number.
 
         What is shown no longer can be revoked no longer.
         """
@@ -314,8 +315,8 @@ class ChildBoard:
         """About which job the policy was being asked, or whose handler was being loaded; 0: about none."""
         return self._words[_EXAMINED]
 
-    def claimed(self) -> tuple[int, list[tuple[int, int]]]:
-        """Return the number of the set that was claimed last, and its (job, attempt); none while it is written."""
+    def claimed(self) -> tuple[int, list[AttemptKey]]:
+        """Return the number of the set that was claimed last, and its attempts; none while it is written."""
         words = self._words
         number, count = words[_SET], words[_BOARD_COUNT]
         found = words[_WORDS : _WORDS + 2 * count].tolist()

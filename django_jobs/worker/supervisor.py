@@ -28,6 +28,7 @@ from django_jobs.engine.execution.leases import Loss, Neighbors
 from django_jobs.engine.insight import events, rollups
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
+from django_jobs.engine.store.values import AttemptKey
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.health.notes import HealthNotes
 from django_jobs.models import WorkerOrder
@@ -120,18 +121,18 @@ class LeaseRenewer(threading.Thread):
         self._orders = orders or OrderReader("")
         #: The handlers that run, each with its child's name.
         self.running: Sequence[tuple[str, OccupiedSlot]] = ()
-        #: The (job, attempt) of the handlers that have run for a moment, and those of which that is noted.
-        self.begun: frozenset[tuple[int, int]] = frozenset()
-        self._noted: frozenset[tuple[int, int]] = frozenset()
+        #: The attempts of the handlers that have run for a moment, and those of which that is noted.
+        self.begun: frozenset[AttemptKey] = frozenset()
+        self._noted: frozenset[AttemptKey] = frozenset()
         self._neighbors = Neighbors()
         self._losses: deque[Loss] = deque()
-        #: What waits behind handlers that hold their interpreters: worker, and (job, attempt) of each.
-        self._to_requeue: deque[tuple[str, list[tuple[int, int]]]] = deque()
+        #: What waits behind handlers that hold their interpreters: worker, and the attempts.
+        self._to_requeue: deque[tuple[str, list[AttemptKey]]] = deque()
         self._quit = threading.Event()
         self._wake = threading.Event()
         self._next_renewal = 0.0
-        #: (job, attempt) → time.monotonic() at which its cancel was requested
-        self.canceled: dict[tuple[int, int], float] = {}
+        #: Attempt → time.monotonic() at which its cancel was requested
+        self.canceled: dict[AttemptKey, float] = {}
         self.renewals: list[Renewal] = []
         #: Worker → a moment before its last renewal that succeeded, on the clock of ``engine.claimed_job``.
         self.renewed: dict[str, float] = {}
@@ -141,8 +142,8 @@ class LeaseRenewer(threading.Thread):
         self._losses.append(loss)
         self._wake.set()
 
-    def requeue(self, worker_name: str, attempts: list[tuple[int, int]]) -> None:
-        """Have these (job, attempt) of a living child requeued, which will not begin there any more."""
+    def requeue(self, worker_name: str, attempts: list[AttemptKey]) -> None:
+        """Have these attempts of a living child requeued, which will not begin there any more."""
         self._to_requeue.append((worker_name, attempts))
         self._wake.set()
 
@@ -187,7 +188,7 @@ class LeaseRenewer(threading.Thread):
         self._guarded("neighbors", self._neighbors.end_what_is_gone)
         self._guarded("orders", self._orders.look)
 
-    def _requeue(self, worker_name: str, attempts: list[tuple[int, int]]) -> None:
+    def _requeue(self, worker_name: str, attempts: list[AttemptKey]) -> None:
         """Requeue attempts; those whose rows are in use later, as all of them where the database is away."""
         left = attempts
         try:

@@ -26,7 +26,7 @@ from django_jobs.engine.memory import Memory, forgets
 from django_jobs.engine.ports import Queue, Ticket, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
-from django_jobs.engine.store.values import INCREMENT, NOW, After, Candidate, JobRow, Move, Moved, Waypoint
+from django_jobs.engine.store.values import INCREMENT, NOW, After, AttemptKey, Candidate, JobRow, Move, Moved, Waypoint
 from django_jobs.engine.submission.targets import may_own
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import BrokerUnavailable
@@ -255,7 +255,7 @@ def forget_verdicts() -> None:
 
 
 def start_unbegun(
-    attempts: Collection[tuple[int, int]],
+    attempts: Collection[AttemptKey],
     worker_name: str,
     sources: Collection[str] = (Status.QUEUED,),
     via: Waypoint | None = None,

@@ -31,6 +31,7 @@ from django_jobs.engine.job_types import parameters
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.ports import get_broadcaster
 from django_jobs.engine.store import database
+from django_jobs.engine.store.values import AttemptKey
 from django_jobs.engine.submission.submit import submit_from_handler
 from django_jobs.exceptions import InvalidStep, JobCanceled, OrganizationGone
 from django_jobs.models import Job, JobDependency
@@ -50,8 +51,8 @@ if TYPE_CHECKING:
 class Runner:
     """What runs the handler: takes its progress, and knows whether it is to stop. This one lets it run to its end."""
 
-    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
-        """Take the progress of (job, attempt), without making the handler wait."""
+    def report(self, key: AttemptKey, percent: int, message: str | None) -> None:
+        """Take the progress of an attempt, without making the handler wait."""
 
     def is_lost(self) -> bool:
         """Return whether this attempt is known to own the job no longer, without asking the database."""
@@ -93,19 +94,19 @@ class ProgressBuffer:
 
     def __init__(self, worker_name: str) -> None:
         self._worker_name = worker_name
-        self._latest: dict[tuple[int, int], _Progress] = {}
+        self._latest: dict[AttemptKey, _Progress] = {}
         #: What is being written, and so may be too late for an attempt that ends at this moment.
-        self._writing: dict[tuple[int, int], _Progress] = {}
+        self._writing: dict[AttemptKey, _Progress] = {}
         self._lock = threading.Lock()
         self._organizations: dict[int, Any] = {}
 
-    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
-        """Take the progress of (job, attempt) in percent; a message of None keeps the last one."""
+    def report(self, key: AttemptKey, percent: int, message: str | None) -> None:
+        """Take the progress of an attempt in percent; a message of None keeps the last one."""
         # The assignment is atomic. Between read and assignment, at most an older message can get lost.
         known = self._latest.get(key)
         self._latest[key] = (percent, known[1] if message is None and known else message)
 
-    def drop(self, key: tuple[int, int]) -> _Progress | None:
+    def drop(self, key: AttemptKey) -> _Progress | None:
         """Forget an attempt that has ended, and return its progress that may not be written, or None."""
         self._organizations.pop(key[0], None)
         latest, writing = self._latest.pop(key, None), self._writing.get(key)
@@ -113,7 +114,7 @@ class ProgressBuffer:
             return latest or writing
         return latest[0], writing[1]
 
-    def flush(self) -> set[tuple[int, int]]:
+    def flush(self) -> set[AttemptKey]:
         """Write what is new and return the attempts that no longer own their job."""
         with self._lock:
             self._writing = latest = self._latest
@@ -141,7 +142,7 @@ class ProgressBuffer:
         return {pk: self._organizations[pk] for pk in pks if pk in self._organizations}
 
 
-def write(key: tuple[int, int], percent: int, message: str | None, worker_name: str) -> bool:
+def write(key: AttemptKey, percent: int, message: str | None, worker_name: str) -> bool:
     """Write one attempt's progress. Return False when it no longer owns the job, or the row is in use."""
     values: dict[str, object] = {"progress": percent}
     if message is not None:

@@ -21,7 +21,7 @@ from django_jobs.engine.execution import claim, settle
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import Moved
+from django_jobs.engine.store.values import AttemptKey, Moved
 from django_jobs.models import ExecutionLog, Job, Worker
 from django_jobs.statuses import LogReason, Status
 from django_jobs.texts import say
@@ -91,7 +91,7 @@ def _end(worker: Worker) -> int:
 # or that was alone in its hands, is charged from the second time on as a handler that kills its process.
 
 
-def _end_unbegun(attempts: Sequence[tuple[int, int]], suspect: tuple[int, int] | None, loss: Loss) -> list[Moved]:
+def _end_unbegun(attempts: Sequence[AttemptKey], suspect: AttemptKey | None, loss: Loss) -> list[Moved]:
     """Requeue attempts that had not begun; charge the suspect, if there is one, if it was that before."""
     others = [pair for pair in attempts if pair != suspect]
     text = say("Requeued before it began: %(reason)s", code="unbegun", reason=loss.reason)
@@ -111,8 +111,8 @@ def _end_unbegun(attempts: Sequence[tuple[int, int]], suspect: tuple[int, int] |
 # job that vanishes like that again may be what takes its machines down in that moment, and pays from then on.
 
 
-def end_vanished(attempts: Collection[tuple[int, int]], reason: str, worker_name: str, actor: Actor) -> list[Moved]:
-    """End attempts (job, attempt) of which nobody can report; return what moved.
+def end_vanished(attempts: Collection[AttemptKey], reason: str, worker_name: str, actor: Actor) -> list[Moved]:
+    """End attempts of which nobody can report; return what moved.
 
     What had begun, and what vanished unseen before, is lost; the others are requeued and pay nothing.
     """
@@ -128,7 +128,7 @@ def end_vanished(attempts: Collection[tuple[int, int]], reason: str, worker_name
     return database.in_transaction(store) if attempts else []
 
 
-def _begun_or_returned(attempts: Collection[tuple[int, int]]) -> set[int]:
+def _begun_or_returned(attempts: Collection[AttemptKey]) -> set[int]:
     pks = [pk for pk, _ in attempts]
     begun = Job.primary.filter(pk__in=pks, begun_attempt=F("attempt")).values_list("pk", flat=True)
     logs = ExecutionLog.primary.filter(job_id__in=pks, reason=LogReason.UNSEEN)
@@ -187,8 +187,8 @@ def renew_leases(worker_names: Collection[str]) -> list[LeasedJob]:
     return database.in_transaction(store)
 
 
-def note_begun(attempts: Collection[tuple[int, int]], worker_names: Collection[str]) -> set[tuple[int, int]]:
-    """Note of these attempts (job, attempt) that their handlers have begun; return those that are done with.
+def note_begun(attempts: Collection[AttemptKey], worker_names: Collection[str]) -> set[AttemptKey]:
+    """Note of these attempts that their handlers have begun; return those that are done with.
 
     Those that do not run in one of these names are not noted.
 
@@ -199,7 +199,7 @@ def note_begun(attempts: Collection[tuple[int, int]], worker_names: Collection[s
     if not wanted:
         return set()
 
-    def store() -> set[tuple[int, int]]:
+    def store() -> set[AttemptKey]:
         rows = Job.primary.filter(pk__in=[pk for pk, _ in wanted])
         found = list(database.locked(rows, skip=True).values_list("pk", "attempt", "status", "worker_name"))
         begun = [
@@ -219,7 +219,7 @@ def note_begun(attempts: Collection[tuple[int, int]], worker_names: Collection[s
 class Loss:
     """A worker that is gone.
 
-    ``started`` are the (job, attempt) pairs whose handlers had begun; ``ended`` some whose handlers had ended, stored
+    ``started`` are the attempts whose handlers had begun; ``ended`` some whose handlers had ended, stored
     or not. ``how`` is ``lost`` (the worker died), ``timed_out`` (it was killed because a handler ran too long) or
     ``interrupted`` (it ended in order, which costs no retry). ``culprit`` is the pair for which it was killed, if it
     was; the others had no part in that. ``tracebacks`` has the stacks that it left, by the pairs that ran.
@@ -228,15 +228,15 @@ class Loss:
     """
 
     worker_name: str
-    started: frozenset[tuple[int, int]]
+    started: frozenset[AttemptKey]
     reason: str
     how: str = "lost"
-    culprit: tuple[int, int] | None = None
-    ended: frozenset[tuple[int, int]] = frozenset()
-    in_hand: frozenset[tuple[int, int]] = frozenset()
-    examined: tuple[int, int] | None = None
+    culprit: AttemptKey | None = None
+    ended: frozenset[AttemptKey] = frozenset()
+    in_hand: frozenset[AttemptKey] = frozenset()
+    examined: AttemptKey | None = None
     gave_up: bool = False
-    tracebacks: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    tracebacks: Mapping[AttemptKey, str] = field(default_factory=dict)
 
 
 def settle_loss(loss: Loss) -> bool:
@@ -261,9 +261,7 @@ def settle_loss(loss: Loss) -> bool:
     return {item.pk for item in moved} >= {pk for pk, _ in held}
 
 
-def _suspect(
-    waiting: Sequence[tuple[int, int]], ended: Collection[tuple[int, int]], loss: Loss
-) -> tuple[int, int] | None:
+def _suspect(waiting: Sequence[AttemptKey], ended: Collection[AttemptKey], loss: Loss) -> AttemptKey | None:
     """Return the one of those that had not begun which may be what the worker died of, if there is one."""
     if loss.how != "lost":
         return None
@@ -273,7 +271,7 @@ def _suspect(
     return waiting[0] if len(waiting) == 1 and not is_explained else None
 
 
-def _end_unstored(ended: list[tuple[int, int]], loss: Loss) -> list[Moved]:
+def _end_unstored(ended: list[AttemptKey], loss: Loss) -> list[Moved]:
     """Let attempts run again whose handlers had ended, while their outcomes were not stored yet.
 
     Where another handler ran when the process died, another thread was claiming, or the process was killed or gave up,
@@ -286,7 +284,7 @@ def _end_unstored(ended: list[tuple[int, int]], loss: Loss) -> list[Moved]:
     return settle.requeue(ended, text, loss.worker_name)
 
 
-def _end_guilty(guilty: list[tuple[int, int]], loss: Loss) -> list[Moved]:
+def _end_guilty(guilty: list[AttemptKey], loss: Loss) -> list[Moved]:
     match loss.how:
         case "lost":
             return settle.settle_lost(guilty, loss.reason, loss.worker_name, tracebacks=loss.tracebacks)
@@ -296,8 +294,8 @@ def _end_guilty(guilty: list[tuple[int, int]], loss: Loss) -> list[Moved]:
             return settle.requeue(guilty, loss.reason, loss.worker_name, tracebacks=loss.tracebacks)
 
 
-def requeue_attempts(attempts: Collection[tuple[int, int]], reason: str, worker_name: str) -> list[tuple[int, int]]:
-    """Requeue a worker's attempts (job, attempt); return those whose rows are in use.
+def requeue_attempts(attempts: Collection[AttemptKey], reason: str, worker_name: str) -> list[AttemptKey]:
+    """Requeue a worker's attempts; return those whose rows are in use.
 
     Requeue those again later: nobody else takes them from a worker that lives and renews their leases.
     """
@@ -330,7 +328,7 @@ def rescue_expired() -> int:
 
     def store() -> int:
         now = database.now()
-        lost: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        lost: dict[str, list[AttemptKey]] = defaultdict(list)
         for job in database.locked(Job.primary.filter(pk__in=found), skip=True):
             # Judged again under the lock: the worker may have renewed the lease meanwhile.
             if job.status == Status.RUNNING and (job.lease_expires_at is None or job.lease_expires_at < now):
@@ -341,8 +339,8 @@ def rescue_expired() -> int:
     return database.in_transaction(store) if found else 0
 
 
-def held_by(worker_name: str) -> set[tuple[int, int]]:
-    """Return the attempts (job, attempt) that run in this worker's name."""
+def held_by(worker_name: str) -> set[AttemptKey]:
+    """Return the attempts that run in this worker's name."""
     rows = Job.primary.filter(status=Status.RUNNING, worker_name=worker_name)
     return set(in_flight.read_in_flight(rows.values_list("pk", "attempt")))
 
@@ -353,7 +351,7 @@ def canceled_of(pks: Collection[int]) -> set[int]:
     return set(rows.values_list("pk", flat=True)) if pks else set()
 
 
-def left_by(worker_name: str) -> set[tuple[int, int]]:
-    """Return the attempts (job, attempt) of a worker that is gone, also what a walk from a mark on overlooks."""
+def left_by(worker_name: str) -> set[AttemptKey]:
+    """Return the attempts of a worker that is gone, also what a walk from a mark on overlooks."""
     in_flight.forget_in_flight()
     return held_by(worker_name)

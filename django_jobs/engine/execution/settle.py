@@ -40,7 +40,7 @@ from django_jobs.engine.execution.outcomes import (
 )
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import NOW, After, Attempt, Move, Moved
+from django_jobs.engine.store.values import NOW, After, Attempt, AttemptKey, Move, Moved
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import RetryLater
 from django_jobs.models import AttemptLog, ExecutionLog, Job, JobType
@@ -273,9 +273,9 @@ def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float 
 LARGE_BYTES: Final = 1_048_576
 #: How the message begins where a job that failed is tried no more.
 EXHAUSTED: Final = "Retries exhausted"
-#: Attempts, each as (job, attempt), and the tracebacks of those without an outcome.
-Attempts = Collection[tuple[int, int]]
-Tracebacks = Mapping[tuple[int, int], str]
+#: Attempts, and the tracebacks of those without an outcome.
+Attempts = Collection[AttemptKey]
+Tracebacks = Mapping[AttemptKey, str]
 NO_TRACEBACKS: Final[Tracebacks] = MappingProxyType({})
 
 
@@ -300,7 +300,7 @@ def settle(ended: Sequence[Outcome], worker_name: str) -> list[Outcome]:
     return unstored
 
 
-def still_running(attempts: Attempts, worker_name: str | None = None) -> set[tuple[int, int]]:
+def still_running(attempts: Attempts, worker_name: str | None = None) -> set[AttemptKey]:
     """Return those of these attempts that run, in this worker's name if one is given, whoever holds their rows."""
     if not attempts:
         return set()

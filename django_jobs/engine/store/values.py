@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from django.db import connections
 from django.db.models import Case, DateTimeField, DurationField, ExpressionWrapper, F, Func, Value, When
@@ -49,6 +49,10 @@ class Horizon(NamedTuple):
 
 
 # What a handler has stored of its work, and the attempt in whose name it is stored.
+
+
+#: An attempt: the key of its job, and its number.
+AttemptKey: TypeAlias = tuple[int, int]
 
 
 class Attempt(NamedTuple):
