@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
 from django.urls import URLPattern, path
 from django.utils.translation import get_language
 from rest_framework.permissions import AllowAny
-from rest_framework.response import Response
-from rest_framework.reverse import reverse
-from rest_framework.views import APIView
+from rest_framework.routers import APIRootView
 
 from example_project.shop.security import strict
 
-LINKS: Final = {
-    "jobs": "django_jobs:job-list",
-    "metrics": "django_jobs:job-metrics",
-    "operations": "django_jobs:operation-list",
-    "batches": "django_jobs:batch-list",
-    "schedules": "django_jobs:schedule-list",
-    "job-types": "django_jobs:jobtype-list",
-    "alerts": "django_jobs:alert-list",
-    **({"schema": "schema", "docs": "docs"} if settings.HAS_OPENAPI else {}),
-}
 
-
-class Entrance(APIView):
-    """List where everything is. This page needs no login; the pages behind it do."""
+class BackgroundJobs(APIRootView):
+    """List where everything is that is there. This page needs no login; the pages behind it do."""
 
     permission_classes = [AllowAny]
-    schema = None
+    api_root_dict = {
+        "jobs": "django_jobs:job-list",
+        "metrics": "django_jobs:job-metrics",
+        "operations": "django_jobs:operation-list",
+        "batches": "django_jobs:batch-list",
+        "schedules": "django_jobs:schedule-list",
+        "job-types": "django_jobs:jobtype-list",
+        "alerts": "django_jobs:alert-list",
+        "schema": "schema",
+        "docs": "docs",
+    }
 
-    def get_view_name(self) -> str:
-        return "Background jobs"
 
-    def get(self, request: Any) -> Response:
-        return Response({title: reverse(name, request=request) for title, name in LINKS.items()})
-
-
-urlpatterns: list[URLPattern] = [path("", Entrance.as_view(), name="api")]
+urlpatterns: list[URLPattern] = [path("", BackgroundJobs.as_view(), name="api")]
 if settings.HAS_OPENAPI:
     from drf_spectacular.generators import SchemaGenerator
     from drf_spectacular.utils import extend_schema

@@ -175,21 +175,10 @@ DEMO_LOG_DIR = VAR_DIR / "demo"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            # The factory form: dictConfig itself hands defaults on only from Python 3.12.
-            "()": "logging.Formatter",
-            "fmt": "{asctime} {levelname:<7} {job_id:<15} {name}: {message}",
-            "style": "{",
-            # Workers set these on their records, the web server and the shell do not.
-            "defaults": {"job_id": "-", "job_type": "-", "organization": "-", "attempt": "-", "event": "-"},
-        }
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "django_jobs": {"level": "INFO"},
-        "example_project": {"level": "INFO"},
         # Its own console handler would print each line a second time.
         "django": {"handlers": []},
     },

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from django_jobs.statuses import Status
+from django_jobs import JobStatus, Status
+from django_jobs.models import Job
 from example_project.demo.services import log_file
 from example_project.shop.catalog import SHOPS, Shop
-from example_project.shop.providers import outage
+from example_project.shop.providers import SERVICES, outage
 from example_project.shop.seeding import DEMO_PASSWORD, SUPERUSER
 
-if TYPE_CHECKING:
-    from django_jobs import JobStatus
-    from django_jobs.models import Job
-
-TIMES: Final = {0: "NEVER", 1: "once"}
 # Plain words only: highlighting would color half of every line. Paths stay whole, to be copied.
 _console = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -54,11 +49,12 @@ def summary() -> Iterator[Callable[[Mapping[str, int]], None]]:
         yield show
 
 
-def show_invoices(invoices: Mapping[str, Sequence[int]]) -> None:
+def show_invoices(done: Mapping[tuple[str, str], int]) -> None:
     """Show how often each invoice was charged, booked and mailed."""
     table = Table("Invoice", "Charged", "Booked", "Mailed")
-    for name, counts in invoices.items():
-        table.add_row(name, *(TIMES.get(count, f"{count} TIMES") for count in counts))
+    for invoice in sorted({invoice for _, invoice in done}):
+        counts = [done[service, invoice] for service in SERVICES]
+        table.add_row(invoice, *("once" if count == 1 else f"{count} TIMES" for count in counts))
     _console.print(table)
 
 
@@ -98,8 +94,7 @@ The password of every account is {DEMO_PASSWORD}:
   - Let the marketplace be down, publish some more, and see them wait for the breaker of their type instead of failing:
     touch {outage()}, and delete that file later.
   - Open {job_id} in the admin: its status, its result, its execution log.
-  - Look at the schedules in the admin: the nightly report, and each shop's statements. Type another rule and see when
-    it would fire, or fire one now.
+  - Look at the nightly report among the schedules in the admin: see when it fires, or fire it now.
   - Submit a job of your own from a second terminal:
     {reach}python manage.py shell -c "{code}"
   - Kill one of the worker's processes while a job runs, and see the job run again. The invoice run goes on where it

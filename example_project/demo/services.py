@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -101,17 +101,14 @@ def log_file(name: str) -> Path:
     return path
 
 
-@contextmanager
-def worker() -> Iterator[Service]:
+def worker() -> AbstractContextManager[Service]:
     """Run four worker processes: two of them stay free while the two slow sample jobs run."""
-    with service("worker", [sys.executable, "manage.py", "jobs_worker", "--processes", "4"]) as started:
-        yield started
+    return service("worker", [sys.executable, "manage.py", "jobs_worker", "--processes", "4"])
 
 
 @contextmanager
 def web_server(port: int) -> Iterator[Service]:
     """Run pages, API and websockets in one process; yield once it accepts connections."""
-    require_packages("uvicorn", "websockets")
     address = ["--host", HOST, "--port", str(port), "--lifespan", "off"]
     bounds = ["--ws-max-size", "65536", "--ws-per-message-deflate", "false"]
     command = [sys.executable, "-m", "uvicorn", *address, *bounds, "example_project.asgi:application"]

@@ -49,11 +49,8 @@ SHOPS: Final = (
         orders=1_000,
         products=(
             ("NL-PAP-01", "Dotted notebook A5", "14.90"),
-            ("NL-PAP-02", "Sketchbook A4, 160 g", "21.50"),
             ("NL-PAP-03", "Weekly planner", "18.00"),
             ("NL-WRI-01", "Fountain pen, fine nib", "46.00"),
-            ("NL-WRI-02", "Ink bottle, night blue", "13.20"),
-            ("NL-WRI-03", "Brush pens, set of 12", "32.00"),
         ),
     ),
 )

@@ -12,12 +12,11 @@ from django.core.files.storage import default_storage
 from django.core.mail import EmailMessage
 from django.db.models import Q, Sum
 
-from django_jobs import JobContext, PermanentError, RetryLater, TransientError, create_batch, job_handler
-from django_jobs.models import Batch, Job, Membership
+from django_jobs import JobContext, PermanentError, create_batch, job_handler
+from django_jobs.models import Membership
 from example_project.shop import parameters, providers
 from example_project.shop.models import Customer, Order, Product, ReportRequest, last_full_month, month_of
 
-DAY: Final = 86_400
 CENT: Final = Decimal("0.01")
 
 # Reports, and mails with what earlier jobs returned.
@@ -26,18 +25,15 @@ CENT: Final = Decimal("0.01")
 @job_handler(
     "generate_report",
     display_name="Sales report as PDF (by its other name)",
-    description="The same as pdf_generation.",
     submit_by="members",
     parameters=parameters.ReportParameters,
-    default_timeout=120,
 )
 @job_handler(
     "pdf_generation",
     display_name="Sales report as PDF",
-    description="The organization's orders of a date range: their total, a chart and every order.",
+    description="The organization's orders of a date range: their total and every order.",
     submit_by="members",
     parameters=parameters.ReportParameters,
-    default_timeout=120,
     schedule=settings.NIGHTLY_REPORT,
 )
 def pdf_generation(context: JobContext) -> dict[str, Any]:
@@ -65,11 +61,8 @@ def pdf_generation(context: JobContext) -> dict[str, Any]:
 @job_handler(
     "email_report",
     display_name="Mail a report",
-    description="Mails the PDF of the report that it depends on.",
     submit_by="members",
     parameters=parameters.MailParameters,
-    default_timeout=60,
-    retry_delay=10,
 )
 def email_report(context: JobContext) -> dict[str, Any]:
     references = [result["output_reference"] for result in context.parents.values() if "output_reference" in result]
@@ -82,11 +75,8 @@ def email_report(context: JobContext) -> dict[str, Any]:
 @job_handler(
     "email_notification",
     display_name="Mail a short notice",
-    description="Tells of the end of the fax that it depends on.",
     submit_by="members",
     parameters=parameters.NotificationParameters,
-    default_timeout=60,
-    retry_delay=10,
 )
 def email_notification(context: JobContext) -> dict[str, Any]:
     fax = next((result for result in context.parents.values() if "receipt" in result), None)
@@ -101,8 +91,6 @@ def email_notification(context: JobContext) -> dict[str, Any]:
     display_name="Welcome a customer",
     submit_by="members",
     parameters=parameters.CustomerParameters,
-    default_timeout=60,
-    retry_delay=10,
 )
 def send_welcome_email(context: JobContext) -> dict[str, Any]:
     customer, shop = customer_of(context), context.get_organization()
@@ -134,17 +122,14 @@ def send(
 
 
 def recipients(context: JobContext) -> list[str]:
-    """Return the addresses in the parameters, else the job owner's, else those of the organization's admins."""
-    owner = Job.objects.select_related("owner").by_id(context.job_id).owner
+    """Return the addresses in the parameters, else those of the organization's admins."""
     admins = Membership.objects.filter(organization=context.organization_pk, role="admin", user__is_active=True)
-    addresses: list[str] = (
-        context.validated_data.get("to")
-        or ([owner.email] if owner and owner.email else [])
-        or sorted(admins.exclude(user__email="").values_list("user__email", flat=True))
+    addresses = context.validated_data.get("to") or sorted(
+        admins.exclude(user__email="").values_list("user__email", flat=True)
     )
     if not addresses:
         raise PermanentError("Nobody to write to: give 'to', or an admin of the organization an address.")
-    return addresses
+    return list(addresses)
 
 
 # Providers that fail now and then.
@@ -156,7 +141,6 @@ def recipients(context: JobContext) -> list[str]:
     description="By a pretended provider that fails now and then; the end of the number decides how.",
     submit_by="members",
     parameters=parameters.FaxParameters,
-    default_timeout=60,
     max_retries=3,
     retry_delay=2,
     # A line takes one fax at a time, and the provider two in a second from all of us.
@@ -165,17 +149,10 @@ def recipients(context: JobContext) -> list[str]:
     max_starts_window=60,
 )
 def fax_send(context: JobContext) -> dict[str, Any]:
-    """Send a fax, and translate the provider's errors. The engine reads its HTTP errors itself."""
+    """Send a fax. The engine reads the provider's HTTP errors itself."""
     number, document = context.validated_data["fax_number"], context.validated_data["document"]
     context.update_progress(10, f"Dialing {number}")
-    try:
-        receipt = providers.send_fax(number, key=context.job_id, attempt=context.attempt)
-    except providers.LineBusyError as error:
-        raise TransientError(f"{error}.") from error
-    except providers.NotInServiceError as error:
-        raise PermanentError(f"{error}.") from error
-    except providers.TooManyFaxesError as error:
-        raise RetryLater(providers.BACK_IN, f"{error}.") from error
+    receipt = providers.send_fax(number, key=context.job_id, attempt=context.attempt)
     return {"fax_number": number, "document": document, "receipt": receipt}
 
 
@@ -199,10 +176,7 @@ def catalog_publish(context: JobContext) -> dict[str, Any]:
     products = list(Product.objects.filter(organization_id=context.organization_pk))
     for done, product in enumerate(products):
         context.update_progress(100 * done // len(products), f"{done + 1} of {len(products)}: {product.name}")
-        try:
-            providers.publish(product.sku, key=context.job_id, seconds=context.validated_data["seconds"])
-        except providers.MarketplaceDownError as error:
-            raise TransientError(f"{error}.") from error
+        providers.publish(product.sku, key=context.job_id, seconds=context.validated_data["seconds"])
     return {"published": len(products)}
 
 
@@ -246,11 +220,9 @@ def latest_orders(organization_pk: Any, count: int) -> list[str]:
 @job_handler(
     "process_item",
     display_name="Count a product's sales",
-    description="How often a product was sold, and for how much.",
     submit_by="members",
     parameters=parameters.ItemParameters,
     default_priority="Low",
-    default_timeout=60,
 )
 def process_item(context: JobContext) -> dict[str, Any]:
     item_id = context.validated_data["item_id"]
@@ -275,31 +247,26 @@ def bulk_statements(context: JobContext) -> dict[str, Any]:
     month = f"{days[0]:%Y-%m}"
     orders = Order.objects.filter(organization_id=context.organization_pk, ordered_on__range=days)
     customers = orders.order_by("customer").values_list("customer", flat=True).distinct()
-    index = {"job_type": "statements_index", "parameters": {"month": month}}
     # A second attempt gets the batch of the first one, and goes on with it. What was submitted is given back.
-    batch = create_batch(context.get_organization(), name=f"Statements of {month}", then=index)
-    batch.submit_many(
-        {
-            "job_type": "customer_statement",
-            "parameters": {"customer": customer, "month": month},
-            "priority": "Low",
-            "unique_key": f"{context.job_id} {customer}",
-            "on_duplicate": "return",
-        }
-        for customer in customers
-    )
-    batch.close()
+    with create_batch(context.get_organization(), name=f"Statements of {month}") as batch:
+        batch.submit_many(
+            {
+                "job_type": "customer_statement",
+                "parameters": {"customer": customer, "month": month},
+                "unique_key": f"{context.job_id} {customer}",
+                "on_duplicate": "return",
+            }
+            for customer in customers
+        )
     return {"month": month, "statements": len(customers), "batch": batch.batch_id}
 
 
 @job_handler(
     "customer_statement",
     display_name="Statement for a customer",
-    description="A customer's orders of a month, as a text file.",
     parameters=parameters.StatementParameters,
     default_priority="Low",
-    default_timeout=60,
-    deduplication_window=DAY,
+    deduplication_window=86_400,
 )
 def customer_statement(context: JobContext) -> dict[str, Any]:
     customer, days = customer_of(context), month_for(context)
@@ -312,23 +279,6 @@ def customer_statement(context: JobContext) -> dict[str, Any]:
     ]
     reference = context.save_output(f"statement-{days[0]:%Y-%m}.txt", "\n".join([*lines, ""]))
     return {"output_reference": reference, "customer": customer.name, "total": str(total)}
-
-
-@job_handler(
-    "statements_index",
-    display_name="Index of statements",
-    description="Submitted when all statements of a batch are there: a file that lists them.",
-    parameters=parameters.MonthParameters,
-    default_timeout=60,
-)
-def statements_index(context: JobContext) -> dict[str, Any]:
-    """List the results of the batch that submitted this job at its end."""
-    if context.batch is None:
-        raise PermanentError("This lists the statements of a batch; it is the batch's `then`.")
-    results = Batch.objects.by_id(context.batch.batch_id).jobs.order_by("pk").values_list("result", flat=True)
-    lines = [f"{result['customer']}: {result['total']}" for result in results if result]
-    reference = context.save_output("statements.txt", "\n".join([context.batch.name, *lines, ""]))
-    return {"output_reference": reference, "statements": len(lines)}
 
 
 def month_for(context: JobContext) -> tuple[date, date]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Final
+from typing import Any
 
 from rest_framework import serializers
-
-MAX_DAYS: Final = 366
 
 
 class Parameters(serializers.Serializer[Any]):
@@ -40,13 +38,11 @@ class ReportParameters(Parameters):
         first, last = days
         if first > last:
             raise serializers.ValidationError(f"{first} is after {last}. The first day comes first.")
-        if (last - first).days >= MAX_DAYS:
-            raise serializers.ValidationError(f"At most {MAX_DAYS} days are accepted.")
         return days
 
 
 class MailParameters(Parameters):
-    """What a mail may be asked for. Without ``to`` it goes to the job's owner, or to the organization's admins."""
+    """What a mail may be asked for. Without ``to`` it goes to the organization's admins."""
 
     to = serializers.ListField(child=serializers.EmailField(), min_length=1, max_length=20, required=False)
 

@@ -7,42 +7,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import sleep
+from types import SimpleNamespace
 from typing import Final, NamedTuple
 
 from django.conf import settings
 
-
-class LineBusyError(Exception):
-    """Nobody picked up. It may work in a while."""
-
-
-class NotInServiceError(Exception):
-    """There is no such number."""
-
-
-class TooManyFaxesError(Exception):
-    """The provider accepts no fax for BACK_IN seconds."""
-
-
-@dataclass(frozen=True)
-class Response:
-    status_code: int
-    headers: dict[str, str] = field(default_factory=dict)
+from django_jobs import PermanentError, RetryLater, TransientError
 
 
 class UnavailableError(Exception):
     """An error of the provider's web server, in the form in which HTTP libraries raise it."""
 
-    def __init__(self, response: Response) -> None:
-        super().__init__(f"HTTP {response.status_code}")
-        self.response = response
-
-
-class MarketplaceDownError(Exception):
-    """The marketplace does not answer."""
+    def __init__(self, status_code: int, headers: dict[str, str]) -> None:
+        super().__init__(f"HTTP {status_code}")
+        self.response = SimpleNamespace(status_code=status_code, headers=headers)
 
 
 BACK_IN: Final = 2
@@ -58,13 +38,13 @@ def send_fax(number: str, *, key: str, attempt: int) -> str:
     """
     ending = int(number[-4:])
     if ending == 0:
-        raise NotInServiceError(f"{number} is not in service")
+        raise PermanentError(f"{number} is not in service.")
     if ending == 429 and attempt == 1:  # noqa: PLR2004
-        raise TooManyFaxesError(f"Too many faxes; come back in {BACK_IN} s")
+        raise RetryLater(BACK_IN, f"Too many faxes; come back in {BACK_IN} s.")
     if ending == 503 and attempt == 1:  # noqa: PLR2004
-        raise UnavailableError(Response(503, {"Retry-After": str(BACK_IN)}))
+        raise UnavailableError(503, {"Retry-After": str(BACK_IN)})
     if ending == ALWAYS_BUSY or attempt <= ending <= MOST_BUSY:
-        raise LineBusyError(f"{number} is busy")
+        raise TransientError(f"{number} is busy.")
     return f"FAX-{key}"
 
 
@@ -77,20 +57,20 @@ def outage() -> Path:
 def publish(sku: str, *, key: str, seconds: float) -> str:
     """Put a product on sale and return its number there. It takes so many seconds: there is time to cancel."""
     if outage().exists():
-        raise MarketplaceDownError("The marketplace does not answer")
+        raise ConnectionError("The marketplace does not answer")
     sleep(seconds)
     return f"MARKET-{sku}-{key}"
 
 
-CALLS: Final = "calls.log"
 SERVICES: Final = ("charge", "book", "mail")
 
 
 class Call(NamedTuple):
-    """A service was asked for something by the process ``pid``."""
+    """The process ``pid`` asked a service for something. Of the same key it does that once, at the first call."""
 
     service: str
     invoice: str
+    key: str
     pid: int
 
 
@@ -99,29 +79,24 @@ def ask(service: str, invoice: str, *, key: str, run: str, seconds: float) -> st
 
     It takes so many seconds. A process that is killed meanwhile does not know whether it was done.
     """
-    place = place_of(run)
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / CALLS).open("a") as calls_log:  # written at once, so that lines of several processes do not mix
-        calls_log.write(f"{service} {invoice} {os.getpid()}\n")
-    sleep(seconds / 2)
-    # The same key is the same file, made in one go.
-    (place / f"{service} {invoice} {key.replace('/', '_')}.receipt").touch()
-    sleep(seconds / 2)
+    settings.PROVIDERS_DIR.mkdir(parents=True, exist_ok=True)
+    with calls_log(run).open("a") as log:  # written at once, so that lines of several processes do not mix
+        log.write(f"{service}\t{invoice}\t{key}\t{os.getpid()}\n")
+    sleep(seconds)
     return f"{service.upper()}-{invoice}"
 
 
 def calls(run: str) -> list[Call]:
     """Return all calls of a run, in their order."""
-    path = place_of(run) / CALLS
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [Call(service, invoice, int(pid)) for service, invoice, pid in map(str.split, lines)]
+    lines = calls_log(run).read_text().splitlines() if calls_log(run).exists() else []
+    return [Call(*words, int(pid)) for *words, pid in (line.split("\t") for line in lines)]
 
 
-def done(run: str) -> Counter[tuple[str, ...]]:
+def done(run: str) -> Counter[tuple[str, str]]:
     """Return how often each service did something for each invoice of a run, by (service, invoice)."""
-    return Counter(tuple(file.name.split()[:2]) for file in place_of(run).glob("*.receipt"))
+    return Counter((service, invoice) for service, invoice, _ in {call[:3] for call in calls(run)})
 
 
-def place_of(run: str) -> Path:
-    place: Path = settings.PROVIDERS_DIR / run
-    return place
+def calls_log(run: str) -> Path:
+    path: Path = settings.PROVIDERS_DIR / f"{run}.log"
+    return path

@@ -13,8 +13,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
 
-from django_jobs import schedule_job
-from django_jobs.models import Membership, Organization, Schedule
+from django_jobs.models import Membership, Organization
 from example_project.shop.catalog import CITIES, FIRST_NAMES, LAST_NAMES, SHOPS, Shop
 from example_project.shop.models import Customer, Order, Product
 
@@ -34,7 +33,6 @@ def seed(say: Callable[[str], None]) -> None:
         with transaction.atomic():
             organization = seed_organization(shop, password)
             seed_orders(shop, organization)
-            seed_schedule(shop, organization)
         say(f"{shop.organization}: {shop.title}, member {shop.member}, admin {shop.admin}, {shop.orders:,} orders.")
 
 
@@ -49,23 +47,6 @@ def seed_organization(shop: Shop, password: str) -> Organization:
         user = account(username, password)
         Membership.objects.get_or_create(user=user, organization=organization, defaults={"role": role})
     return organization
-
-
-def seed_schedule(shop: Shop, organization: Organization) -> None:
-    """Let the shop's admin have statements made for each month, unless there is such a schedule already."""
-    name = f"statements of {shop.organization}"
-    if Schedule.objects.filter(name=name).exists():
-        return
-    schedule_job(
-        name,
-        "bulk_statements",
-        organization,
-        cron="0 6 1 * *",
-        timezone="Europe/Berlin",
-        jitter=3600,  # so that not all shops begin at once
-        catch_up="skip",
-        user=get_user_model().objects.get(username=shop.admin),
-    )
 
 
 def seed_orders(shop: Shop, organization: Organization) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -11,11 +11,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from django_jobs import list_jobs
+from django_jobs import list_jobs, submit_job
 from django_jobs.engine.scope import Scope
+from django_jobs.exceptions import JobsError
 from django_jobs.models import Batch, JobType, Organization
-from example_project.shop.forms import FORMS
 
+#: The jobs that members may start from the page, each with its title and what its button says.
+STARTS: Final = {
+    "pdf_generation": ("Sales report of the last month", "Make the PDF"),
+    "bulk_statements": ("Statements of the last month", "Write them"),
+    "catalog_publish": ("Catalog", "Publish"),
+}
 JOBS, BATCHES = 20, 3
 #: They are many; a bar for their batch stands for them.
 IN_BATCHES = "customer_statement"
@@ -36,24 +42,20 @@ def home(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def jobs(request: HttpRequest, organization: str) -> HttpResponse:
-    """Show the page, or start the job of the form that was sent. An organization of others is not found."""
+    """Show the page, or start the job whose button was pressed. An organization of others is not found."""
     organizations = organizations_for(request.user)
     tenant = get_object_or_404(organizations, name=organization)
-    sent = request.POST.get("job_type")
-    forms = [form(request.POST if form.job_type == sent else None, organization=tenant) for form in FORMS]
-    for form in forms:
-        if form.is_bound and (job := form.submit(request.user)):
+    if request.method == "POST":
+        try:
+            job = submit_job(request.POST.get("job_type", ""), tenant, user=request.user)
+        except JobsError as refusal:
+            messages.error(request, str(refusal))
+        else:
             messages.success(request, f"{job.name} was started.")
-            return redirect("shop:jobs", tenant.name)
-    is_refused = any(form.is_bound for form in forms)
-    context = {
-        "tenant": tenant,
-        "organizations": organizations,
-        "forms": forms,
-        "rows": rows_of(tenant, request.user),
-        "room": f"org:{tenant.name}",
-    }
-    return render(request, "shop/jobs.html", context, status=422 if is_refused else 200)
+        return redirect("shop:jobs", tenant.name)
+    rows = rows_of(tenant, request.user)
+    context = {"tenant": tenant, "organizations": organizations, "starts": STARTS, "rows": rows}
+    return render(request, "shop/jobs.html", {**context, "room": f"org:{tenant.name}"})
 
 
 def rows_of(tenant: Organization, user: Any) -> list[dict[str, Any]]:

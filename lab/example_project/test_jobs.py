@@ -21,7 +21,7 @@ from example_project.shop.models import Customer, Order, Product, ReportRequest
 from example_project.shop.reports import ROWS_A_PAGE
 from example_project.shop.seeding import make_products
 from tests.support import verbs
-from tests.support.factories import make_organization, make_user
+from tests.support.factories import make_organization
 from tests.support.shop import make_shop, read, report_of, run
 
 pytestmark = pytest.mark.django_db
@@ -107,14 +107,7 @@ def test_a_report_is_mailed_as_an_attachment_once_it_is_done(shop: Organization)
     assert message.message()["Message-ID"] == f"<{job.name}@shop.example>"  # the same in every attempt
 
 
-def test_a_mail_without_recipients_goes_to_its_owner(shop: Organization) -> None:
-    alice = make_user("alice", member_of=[shop])
-    submit_job("email_report", shop, depends_on=report_of(shop), user=alice)
-    run_jobs()
-    assert mail.outbox[0].to == ["alice@example.com"]
-
-
-def test_a_mail_without_recipients_and_owner_goes_to_the_admins(shop: Organization) -> None:
+def test_a_mail_without_recipients_goes_to_the_admins(shop: Organization) -> None:
     submit_job("email_report", shop, depends_on=report_of(shop))
     run_jobs()
     assert mail.outbox[0].to == ["bob@example.com"]
@@ -263,11 +256,10 @@ def test_an_invoice_run_does_each_thing_once(shop: Organization, settings: Any, 
 
 def test_the_bulk_job_submits_a_statement_for_each_customer_with_orders(shop: Organization) -> None:
     bulk = submit_job("bulk_statements", shop, {"month": "2025-01"})
-    first, second, index = run_jobs()
+    first, second = run_jobs()
     assert first.job_id == bulk.name
     assert (first.result["month"], first.result["statements"]) == ("2025-01", 1)
-    assert get_batch_status(first.result["batch"]).then_job == index.job_id
-    assert read(index.output_reference).splitlines() == ["Statements of 2025-01", "Zoë: 10.00"]
+    assert get_batch_status(first.result["batch"]).state == "Completed"
     assert (second.job_type, second.priority, second.status) == ("customer_statement", "Low", "Completed")
     assert "2025-01-07  1" in read(second.output_reference)
 
@@ -306,7 +298,6 @@ BAD_PARAMETERS: Final[list[tuple[str, dict[str, Any], str]]] = [
     ("pdf_generation", {"date_range": ["2025-01-01"]}, "date_range"),
     ("pdf_generation", {"date_range": ["2025-01-01", "2025-02-30"]}, "date_range.1"),
     ("pdf_generation", {"date_range": ["2025-02-01", "2025-01-01"]}, "date_range"),
-    ("pdf_generation", {"date_range": ["2024-01-01", "2025-01-01"]}, "date_range"),
     ("pdf_generation", {"callback_doctype": "User", "callback_name": "1"}, "callback_doctype"),
     ("email_report", {"to": ["alice@example.com", "bob"]}, "to.1"),
     ("email_notification", {"template": "x"}, "template"),

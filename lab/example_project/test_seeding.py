@@ -1,4 +1,4 @@
-"""What the demo begins with: organizations, people, a year of orders, and schedules."""
+"""What the demo begins with: organizations, people, and a year of orders."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from django.contrib.auth import get_user_model
 from django.test import override_settings
 
 from django_jobs.engine.job_types import types
-from django_jobs.models import Membership, Schedule
-from django_jobs.testing import fire_schedules
+from django_jobs.models import Membership
 from example_project import settings as example_settings
 from example_project.shop import seeding
 from example_project.shop.catalog import SHOPS
@@ -21,7 +20,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
 
 def counts() -> list[int]:
-    return [model.objects.count() for model in (Customer, Product, Order, Membership, Schedule)]
+    return [model.objects.count() for model in (Customer, Product, Order, Membership)]
 
 
 def test_seeding_makes_two_shops_with_people_and_changes_nothing_when_repeated() -> None:
@@ -69,11 +68,3 @@ def test_the_nightly_report_is_declared_rightly() -> None:
     declared = replace(declaration, schedules=(example_settings.NIGHTLY_REPORT,))
     (found,) = verbs.schedules_of(declared)
     assert (found.name, found.problems) == ("nightly_report", ())
-
-
-def test_each_shop_has_a_schedule_of_its_admin_that_fires() -> None:
-    seeding.seed(print)
-    rows = Schedule.objects.order_by("name")
-    assert [row.owner_name for row in rows] == [shop.admin for shop in SHOPS]
-    last = max(row.next_run_at for row in rows if row.next_run_at)
-    assert {firing.outcome for firing in fire_schedules(until=last)} == {"submitted"}

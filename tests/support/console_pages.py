@@ -216,9 +216,7 @@ class Console:
 
     def shop(self) -> Iterator[Look]:
         """Yield the pages of the example project for its members."""
-        place = f"/shop/{self.organization.name}/"
-        yield Look(place)
-        yield Look(place, {"job_type": "pdf_generation", "pdf_generation-first_day": "never"}, status=422)
+        yield Look(f"/shop/{self.organization.name}/")
 
     def api(self) -> Iterator[Look]:
         """Yield the pages of the browsable API; asked for after those of the admin."""

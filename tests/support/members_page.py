@@ -1,4 +1,4 @@
-"""The members' page of the example project, and a report that is asked for on it."""
+"""The members' page of the example project, and the report that a button starts there."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from typing import Any, Final
 
 from django_jobs.models import Organization
 
-JANUARY: Final = {
-    "job_type": "pdf_generation",
-    "pdf_generation-first_day": "2025-01-01",
-    "pdf_generation-last_day": "2025-01-31",
-}
+#: What the button sends that starts a report.
+REPORT: Final = {"job_type": "pdf_generation"}
 
 
 def page_of(organization: Organization) -> str:

@@ -22,7 +22,7 @@ TEXT = (DOCS / "reference.md").read_text()
 FUNCTIONS = [name for name in django_jobs.__all__ if inspect.isroutine(getattr(django_jobs, name))]
 #: Errors that no caller sees, and the common bases.
 WORKERS_OWN = {"WorkerStopping", "BrokerUnavailable", "WorkersSuspended", "ForeignBroker"}
-INTERNAL = {"RetryableRefusal", "Interruption", "AttemptLost"} | WORKERS_OWN
+INTERNAL = {"RetryableRefusal", "InvalidValues", "Interruption", "AttemptLost"} | WORKERS_OWN
 #: Members of a context that are kept for the engine, and what one for tests notes.
 NOT_FOR_HANDLERS = {"interruptible", "remind", "has_saved", "unsaved_checkpoint", "progress", "outputs", "submitted"}
 

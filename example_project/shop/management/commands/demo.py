@@ -4,8 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from example_project.demo import runner
-from example_project.demo.services import DemoError
+from example_project.demo.services import DemoError, require_packages
 
 
 class Command(BaseCommand):
@@ -30,6 +29,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            require_packages("rich", "uvicorn", "websockets")
+            from example_project.demo import runner
+
             kill = options["seed"] if options["kill"] else None
             code = runner.run(once=options["once"], port=options["port"], kill=kill)
         except DemoError as error:
