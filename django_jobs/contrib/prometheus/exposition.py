@@ -14,10 +14,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from django_jobs.contrib.prometheus.exposed import Exposed
-from django_jobs.engine.insight import rollups
 from django_jobs.engine.insight.metrics import Gauges
-from django_jobs.engine.insight.rollups import Key, ProcessCounts
-from django_jobs.engine.store.values import CLASSES_PER_DECADE
+from django_jobs.engine.insight.rollups import ProcessCounts
+from django_jobs.engine.store.values import CLASSES_PER_DECADE, Tally
 from django_jobs.health.notes import HealthNotes
 from django_jobs.statuses import FINAL, Status
 
@@ -29,21 +28,16 @@ F = TypeVar("F", CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily)
 
 @dataclass(frozen=True, slots=True)
 class Described(Generic[F]):
-    """A metric without values. ``by_organization``: METRICS_ORGANIZATIONS adds the label ``organization``."""
+    """A metric without values."""
 
     kind: type[F]
     name: str
     text: str
     labels: tuple[str, ...] = ()
-    by_organization: bool = False
 
-    def family(self, *, with_organizations: bool = False) -> F:
+    def family(self, *more_labels: str) -> F:
         """Return an empty family of it."""
-        return self.kind(f"django_jobs_{self.name}", self.text, labels=self.label_names(with_organizations))
-
-    def label_names(self, with_organizations: bool) -> tuple[str, ...]:
-        """Return the names of its labels, in the order of their values."""
-        return (*self.labels, *(("organization",) if with_organizations and self.by_organization else ()))
+        return self.kind(f"django_jobs_{self.name}", self.text, labels=(*self.labels, *more_labels))
 
 
 _COUNTER, _GAUGE, _HISTOGRAM = CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -57,15 +51,10 @@ BROKER_UP: Final = Described(_GAUGE, "broker_up", "1 if the broker (Redis) answe
 LEADS: Final = Described(_GAUGE, "scheduler_leads", "1 if the scheduler of this process leads.")
 
 # Of the installation, told by the process whose scheduler leads.
-SUBMITTED: Final = Described(
-    _COUNTER, "submitted", "Jobs that were submitted, by the history.", ("job_type",), by_organization=True
-)
-ENDED: Final = Described(
-    _COUNTER, "ended", "Jobs that ended, by the history.", ("job_type", "outcome"), by_organization=True
-)
-ATTEMPTS: Final = Described(
-    _COUNTER, "attempts", "Attempts that ended, by the history.", ("job_type", "outcome"), by_organization=True
-)
+# METRICS_ORGANIZATIONS adds the label ``organization`` to the first three.
+SUBMITTED: Final = Described(_COUNTER, "submitted", "Jobs that were submitted, by the history.", ("job_type",))
+ENDED: Final = Described(_COUNTER, "ended", "Jobs that ended, by the history.", ("job_type", "outcome"))
+ATTEMPTS: Final = Described(_COUNTER, "attempts", "Attempts that ended, by the history.", ("job_type", "outcome"))
 RUN_SECONDS: Final = Described(
     _HISTOGRAM, "run_seconds", "How long attempts took that were not requeued, by the history.", ("job_type",)
 )
@@ -101,69 +90,58 @@ ALL: Final[tuple[Described[Any], ...]] = (
 _LAST_CLASSES: Final = (-20, *(power + step for power in range(-20, 40, 10) for step in (3, 7, 10)))
 BOUNDS: Final = tuple((last, str(float(f"{10 ** ((last + 0.5) / CLASSES_PER_DECADE):.3g}"))) for last in _LAST_CLASSES)
 
-_COUNTERS: Final[Mapping[str, Described[CounterMetricFamily]]] = {
-    rollups.ATTEMPTS: ATTEMPTS,
-    rollups.SUBMITTED: SUBMITTED,
-    rollups.ENDED: ENDED,
+#: The outcome of an attempt, by the status that its job goes to. "returned" costs no retry: the job runs again.
+OUTCOMES: Final[Mapping[str, str]] = {
+    Status.COMPLETED: "completed",
+    Status.FAILED: "failed",
+    Status.TIMED_OUT: "timed_out",
+    Status.DEAD_LETTER: "dead_letter",
+    Status.CANCELED: "canceled",
+    Status.QUEUED: "returned",
+    Status.PENDING: "returned",
 }
 
 
 def counted_families(counts: ProcessCounts) -> Iterator[Metric]:
     """Yield what was counted."""
-    by_name: dict[str, dict[Key, float]] = defaultdict(dict)
-    for key, number in counts.read().items():
-        by_name[key.name][key] = number
-    for name, described in _COUNTERS.items():
-        yield _counter(described, by_name[name], with_organizations=counts.organizations > 0)
+    names = ["organization"] if counts.organizations else []
+    submitted, ended, attempts = (item.family(*names) for item in (SUBMITTED, ENDED, ATTEMPTS))
+    by_type: dict[str, Tally] = defaultdict(Tally)
+    for (job_type, organization), tally in counts.read().items():
+        by_type[job_type].add_all(tally)
+        labels = [organization] if names else []
+        submitted.add_metric([job_type, *labels], tally.submitted)
+        ends = {"completed": tally.completed, "dead_letter": tally.died, "canceled": tally.canceled}
+        for family, numbers in ((ended, ends), (attempts, _outcomes(tally))):
+            for outcome, number in numbers.items():
+                if number or not names:  # without the zeros, the first one of an outcome would be no increase
+                    family.add_metric([job_type, outcome, *labels], number)
     exits = CHILD_EXITS.family()
-    for how in rollups.WAYS_TO_EXIT:
-        exits.add_metric([how], by_name[rollups.EXITS].get(Key(rollups.EXITS, detail=how), 0))
-    yield exits
-    yield _histogram(RUN_SECONDS, by_name[rollups.RUNS], by_name[rollups.RUN_SECONDS])
-    yield _histogram(WAIT_SECONDS, by_name[rollups.WAITS], by_name[rollups.WAIT_SECONDS])
+    for how, number in counts.exits.items():
+        exits.add_metric([how], number)
+    runs, waits = RUN_SECONDS.family(), WAIT_SECONDS.family()
+    for job_type, tally in by_type.items():
+        for histogram, classes, seconds in (
+            (runs, tally.attempt_histogram, tally.attempt_seconds),
+            (waits, tally.wait_histogram, tally.wait_seconds),
+        ):
+            if classes:
+                histogram.add_metric([job_type], list(_buckets(classes)), seconds)
+    yield from (submitted, ended, attempts, exits, runs, waits)
 
 
-def _counter(
-    described: Described[CounterMetricFamily], numbers: Mapping[Key, float], *, with_organizations: bool
-) -> Metric:
-    family = described.family(with_organizations=with_organizations)
-    for key, number in (numbers if with_organizations else _with_zeros(numbers)).items():
-        values = {"job_type": key.job_type, "outcome": key.detail, "organization": key.organization}
-        family.add_metric([values[name] for name in described.label_names(with_organizations)], number)
-    return family
+def _outcomes(tally: Tally) -> Mapping[str, int]:
+    numbers = dict.fromkeys(OUTCOMES.values(), 0)
+    for status, number in tally.attempts.items():
+        numbers[OUTCOMES[status]] += number
+    return numbers
 
 
-def _with_zeros(numbers: Mapping[Key, float]) -> Mapping[Key, float]:
-    """Return the numbers, and 0 for each outcome that a type has not had: else its first one would be no increase."""
-    outcomes = {
-        rollups.ATTEMPTS: sorted(set(rollups.OUTCOMES.values())),
-        rollups.ENDED: rollups.ENDS,
-    }
-    zeros = {key._replace(detail=detail): 0 for key in numbers for detail in outcomes.get(key.name, ())}
-    return {**zeros, **numbers}
-
-
-def _histogram(
-    described: Described[HistogramMetricFamily], classes: Mapping[Key, float], sums: Mapping[Key, float]
-) -> Metric:
-    family = described.family()
-    by_type: dict[str, dict[int, float]] = defaultdict(dict)
-    for key, number in classes.items():
-        by_type[key.job_type][int(key.detail)] = number
-    seconds = {key.job_type: number for key, number in sums.items()}
-    for job_type, counted in by_type.items():
-        family.add_metric([job_type], list(_buckets(counted)), seconds.get(job_type, 0.0))
-    return family
-
-
-def _buckets(counted: Mapping[int, float]) -> Iterator[tuple[str, float]]:
+def _buckets(classes: Mapping[str, int]) -> Iterator[tuple[str, float]]:
     """Yield each bound with the number of durations up to it."""
-    total, places, left = 0.0, sorted(counted), 0
+    numbers = {int(name): number for name, number in classes.items()}
     for last, bound in (*BOUNDS, (math.inf, "+Inf")):
-        while left < len(places) and places[left] <= last:
-            total += counted[places[left]]
-            left += 1
-        yield bound, total
+        yield bound, sum(number for place, number in numbers.items() if place <= last)
 
 
 # Metrics as text, in the format that a scrape asks for.

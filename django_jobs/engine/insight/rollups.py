@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime as dt
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 from django.db.models import Max, QuerySet
 
@@ -19,7 +20,6 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import COUNTERS, HISTOGRAMS, SUMS, Horizon, Tally, TallyKey, start_of
 from django_jobs.models import EngineLease, ExecutionLog, OrganizationActivity, Span, TypeActivity
-from django_jobs.statuses import Status
 
 CHUNK: Final = 2_000
 _MEASURES: Final = (*COUNTERS, *SUMS, *HISTOGRAMS)
@@ -219,88 +219,51 @@ def _delete_some(rows: QuerySet[Any]) -> int:
 # What happened to jobs is told by their history, which one scheduler sums up. The ends of children alone are in no row.
 
 
-#: What is counted. Of ATTEMPTS the detail is how they ended, of ENDED how jobs did; of histograms it is a class.
-ATTEMPTS: Final = "attempts"
-RUNS: Final = "runs"
-RUN_SECONDS: Final = "run_seconds"
-SUBMITTED: Final = "submitted"
-ENDED: Final = "ended"
-WAITS: Final = "waits"
-WAIT_SECONDS: Final = "wait_seconds"
-EXITS: Final = "exits"
-
 #: Job types that are counted by name. Those that come later are counted together, as OTHER.
 MAX_TYPES: Final = 200
 #: Pairs of a job type and an organization. Of later ones the organization is OTHER.
 MAX_PAIRS: Final = 2_000
 OTHER: Final = "other"
 
-#: The outcome of an attempt, by the status that its job goes to. "returned" costs no retry: the job runs again.
-OUTCOMES: Final[Mapping[str, str]] = {
-    Status.COMPLETED: "completed",
-    Status.FAILED: "failed",
-    Status.TIMED_OUT: "timed_out",
-    Status.DEAD_LETTER: "dead_letter",
-    Status.CANCELED: "canceled",
-    Status.QUEUED: "returned",
-    Status.PENDING: "returned",
-}
-
-
-#: How jobs end.
-ENDS: Final = ("completed", "dead_letter", "canceled")
-#: How children end: of themselves, as after their last job, or not.
-CLEAN: Final = "clean"
-UNEXPECTED: Final = "unexpected"
-WAYS_TO_EXIT: Final = (CLEAN, UNEXPECTED)
-
-
-class Key(NamedTuple):
-    """Which number it is; what does not apply is empty."""
-
-    name: str
-    job_type: str = ""
-    organization: str = ""
-    detail: str = ""
-
 
 class ProcessCounts:
-    """Numbers that several threads add to. With ``organizations``, so many of them are counted by name."""
+    """What this process was told of the history, and how its children ended.
+
+    With ``organizations``, so many of them are counted by name.
+    """
 
     def __init__(self, *, organizations: int = 0) -> None:
         self.organizations = organizations
+        #: How many children ended of themselves, as after their last job, and how many did not.
+        self.exits = {"clean": 0, "unexpected": 0}
         self._lock = threading.Lock()
-        self._numbers: dict[Key, float] = {}
-        self._known: dict[str, set[object]] = {"type": set(), "organization": set(), "pair": set()}
+        self._types: set[str] = set()
+        self._organizations: set[str] = set()
+        self._tallies: dict[tuple[str, str], Tally] = {}
 
-    def add(self, numbers: Iterable[tuple[Key, float]]) -> None:
-        """Add to the numbers."""
+    def add(self, job_type: str, organization: str, tally: Tally) -> None:
+        """Add what happened to the jobs of a type and an organization."""
         with self._lock:
-            for key, number in numbers:
-                bounded = self._bounded(key)
-                self._numbers[bounded] = self._numbers.get(bounded, 0) + number
+            self._tallies.setdefault(self._place(job_type, organization), Tally()).add_all(tally)
 
-    def read(self) -> dict[Key, float]:
-        """Return the numbers as they are."""
+    def read(self) -> dict[tuple[str, str], Tally]:
+        """Return what was counted until now, by job type and organization, which is "" where none is told apart."""
         with self._lock:
-            return dict(self._numbers)
+            return copy.deepcopy(self._tallies)
 
-    def _bounded(self, key: Key) -> Key:
-        job_type = self._name_of("type", key.job_type, MAX_TYPES)
-        organization = self._name_of("organization", key.organization, self.organizations) if self.organizations else ""
-        if organization:
-            pair = (job_type, organization)
-            organization = organization if self._knows("pair", pair, MAX_PAIRS) else OTHER
-        return key._replace(job_type=job_type, organization=organization)
+    def _place(self, job_type: str, organization: str) -> tuple[str, str]:
+        job_type = _bounded(self._types, job_type, MAX_TYPES)
+        if not self.organizations:
+            return job_type, ""
+        place = job_type, _bounded(self._organizations, organization, self.organizations)
+        return place if place in self._tallies or len(self._tallies) < MAX_PAIRS else (job_type, OTHER)
 
-    def _name_of(self, kind: str, name: str, most: int) -> str:
-        return name if not name or self._knows(kind, name, most) else OTHER
 
-    def _knows(self, kind: str, item: object, most: int) -> bool:
-        names = self._known[kind]
-        if item not in names and len(names) < most:
-            names.add(item)
-        return item in names
+def _bounded(known: set[str], name: str, most: int) -> str:
+    """Return the name if it is among the first so many, which are ``known``; else OTHER."""
+    if len(known) < most:
+        known.add(name)
+    return name if name in known else OTHER
 
 
 _counting: list[ProcessCounts] = []
@@ -319,7 +282,7 @@ def stop_counting() -> None:
 def count_exit(*, is_clean: bool) -> None:
     """Count a child that ended."""
     for counts in _counting:
-        counts.add([(Key(EXITS, detail=CLEAN if is_clean else UNEXPECTED), 1)])
+        counts.exits["clean" if is_clean else "unexpected"] += 1
 
 
 def count_history(tallies: Mapping[TallyKey, Tally]) -> None:
@@ -329,7 +292,7 @@ def count_history(tallies: Mapping[TallyKey, Tally]) -> None:
     organizations = _shown_ids({place.organization: tally.organization_name for place, tally in tallies.items()})
     for counts in _counting:
         for place, tally in tallies.items():
-            counts.add(_of_tally(place.job_type, organizations[place.organization], tally))
+            counts.add(place.job_type, organizations[place.organization], tally)
 
 
 def _shown_ids(remembered: Mapping[Any, str]) -> Mapping[Any, str]:
@@ -338,20 +301,3 @@ def _shown_ids(remembered: Mapping[Any, str]) -> Mapping[Any, str]:
     The name of one that was renamed may be another's by now.
     """
     return recent_ids(remembered) if jobs_settings.METRICS_ORGANIZATIONS else remembered
-
-
-def _of_tally(job_type: str, organization: str, tally: Tally) -> Iterable[tuple[Key, float]]:
-    yield Key(SUBMITTED, job_type, organization), tally.submitted
-    for detail, number in zip(ENDS, (tally.completed, tally.died, tally.canceled), strict=True):
-        if number:
-            yield Key(ENDED, job_type, organization, detail), number
-    for status, number in tally.attempts.items():
-        yield Key(ATTEMPTS, job_type, organization, OUTCOMES[status]), number
-    for classes, sums, histogram, seconds in (
-        (WAITS, WAIT_SECONDS, tally.wait_histogram, tally.wait_seconds),
-        (RUNS, RUN_SECONDS, tally.attempt_histogram, tally.attempt_seconds),
-    ):
-        for detail, number in histogram.items():
-            yield Key(classes, job_type, detail=detail), number
-        if histogram:
-            yield Key(sums, job_type), seconds

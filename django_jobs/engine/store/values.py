@@ -502,6 +502,13 @@ class Tally:
         for name in HISTOGRAMS:
             merge_histograms(getattr(self, name), getattr(other, name))
 
+    def add_all(self, other: Tally) -> None:
+        """Add what another tally holds, with the attempts, which no row keeps."""
+        self.add(other)
+        self.attempts.update(other.attempts)
+        self.attempt_seconds += other.attempt_seconds
+        merge_histograms(self.attempt_histogram, other.attempt_histogram)
+
 
 class TallyKey(NamedTuple):
     """What a row is about; ``organization`` is None of all together."""

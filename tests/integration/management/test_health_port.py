@@ -15,7 +15,7 @@ from tests.support import verbs
 from tests.support.addresses import free_port
 from tests.support.commands import refusal
 from tests.support.probes import code_of as status_code_of
-from tests.support.verbs import SUBMITTED, CountKey, HealthNotes, HealthPort, Interpose, Scheduler
+from tests.support.verbs import HealthNotes, HealthPort, Interpose, Scheduler, Tally
 
 PORTS = ["jobs_worker", "jobs_scheduler"]
 
@@ -98,6 +98,7 @@ def test_metrics_tell_so_many_organizations_apart_as_the_setting_says(
     monkeypatch.setattr(port._lookouts, "start", lambda: None)
     port.work()
     assert port._counts is not None
-    port._counts.add([(CountKey(SUBMITTED, "print_letters", name), 1) for name in ("ORG-1", "ORG-2")])
+    for name in ("ORG-1", "ORG-2"):
+        port._counts.add("print_letters", name, Tally(submitted=1))
     port.close()
-    assert {key.organization for key in port._counts.read()} == {"ORG-1", "other"}
+    assert {organization for _, organization in port._counts.read()} == {"ORG-1", "other"}

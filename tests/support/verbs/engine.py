@@ -319,10 +319,10 @@ if TYPE_CHECKING:
     from django_jobs.engine.ports import RunningTicket
     from django_jobs.engine.ports import Taken as TakenTicket
     from django_jobs.engine.ports import Ticket
+    from django_jobs.engine.insight.rollups import count_exit
     from django_jobs.engine.insight.rollups import count_history
     from django_jobs.engine.insight.rollups import start_counting
     from django_jobs.engine.insight.rollups import stop_counting
-    from django_jobs.engine.insight.rollups import Key as CountKey
     from django_jobs.engine.insight.rollups import ProcessCounts
     from django_jobs.engine.dispatch.window import describe_processes as describe_process
     from django_jobs.engine.dispatch.window import machine_of_processes as place_of_process

@@ -92,15 +92,8 @@ if TYPE_CHECKING:
     from django_jobs.engine.job_types.masking import MASK
     from django_jobs.engine.job_types.parameters import MAX_FIELDS
     from django_jobs.engine.observers import CARRIED
-    from django_jobs.engine.insight.rollups import ATTEMPTS
     from django_jobs.engine.insight.rollups import MAX_TYPES as COUNTED_TYPES
-    from django_jobs.engine.insight.rollups import ENDED
-    from django_jobs.engine.insight.rollups import OUTCOMES
-    from django_jobs.engine.insight.rollups import RUNS
-    from django_jobs.engine.insight.rollups import RUN_SECONDS
-    from django_jobs.engine.insight.rollups import SUBMITTED
-    from django_jobs.engine.insight.rollups import WAITS
-    from django_jobs.engine.insight.rollups import WAIT_SECONDS
+    from django_jobs.contrib.prometheus.exposition import OUTCOMES
     from django_jobs.engine.schedules.firing import DUTY as CLOCKWORK_DUTY
     from django_jobs.engine.schedules.firing import KEPT as FIRINGS_KEPT
     from django_jobs.engine.schedules.firing import LOOKED_AT_EACH as FIRINGS_LOOKED_AT

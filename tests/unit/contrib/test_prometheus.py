@@ -17,25 +17,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from django_jobs.contrib.prometheus import exposition, page
 from django_jobs.contrib.prometheus.exposition import BOUNDS
 from django_jobs.engine.insight.metrics import Gauges
-from django_jobs.statuses import Status
+from django_jobs.statuses import TRANSITIONS, Status
 from tests.support import verbs
 from tests.support.documents import DOCS
 from tests.support.probes import scraped, value_of
 from tests.support.prometheus import promtool
-from tests.support.verbs import (
-    ATTEMPTS,
-    COUNTED_TYPES,
-    ENDED,
-    RUN_SECONDS,
-    RUNS,
-    SUBMITTED,
-    WAIT_SECONDS,
-    WAITS,
-    CountKey,
-    ExposedMetrics,
-    HealthNotes,
-    ProcessCounts,
-)
+from tests.support.verbs import COUNTED_TYPES, OUTCOMES, ExposedMetrics, HealthNotes, ProcessCounts, Tally
 
 OPERATING = DOCS / "operating"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -62,9 +49,10 @@ def gauges(**changes: Any) -> Gauges:
     return Gauges(**{**values, **changes})
 
 
-def counts(*numbers: tuple[CountKey, float], organizations: int = 0) -> ProcessCounts:
+def counts(*tallies: Tally, job_type: str = "mail", organizations: int = 0) -> ProcessCounts:
     found = ProcessCounts(organizations=organizations)
-    found.add(numbers)
+    for tally in tallies:
+        found.add(job_type, "ORG-1", tally)
     return found
 
 
@@ -74,15 +62,15 @@ def text_of(exposed: ExposedMetrics, accept: str = "") -> str:
     return answer.body.decode()
 
 
-EVERYTHING = [
-    (CountKey(ATTEMPTS, "mail", "ORG-1", "completed"), 4),
-    (CountKey(SUBMITTED, "mail", "ORG-1"), 5),
-    (CountKey(ENDED, "mail", "ORG-1", "completed"), 4),
-    (CountKey(RUNS, "mail", detail=verbs.histogram_class(1.0)), 4),
-    (CountKey(RUN_SECONDS, "mail"), 4.0),
-    (CountKey(WAITS, "mail", detail=verbs.histogram_class(0.2)), 4),
-    (CountKey(WAIT_SECONDS, "mail"), 0.8),
-]
+def everything() -> Tally:
+    tally = Tally(submitted=5, completed=4)
+    tally.attempts.update({Status.COMPLETED: 4})
+    tally.measure("attempt", 4.0, verbs.histogram_class(1.0), 4)
+    tally.measure("wait", 0.8, verbs.histogram_class(0.2), 4)
+    return tally
+
+
+EVERYTHING = everything()
 
 
 def names_in(text: str) -> set[str]:
@@ -93,13 +81,13 @@ def known_names() -> set[str]:
     """Every name that a query may use."""
     return {
         sample.name
-        for family in exposition.JobsCollector(ExposedMetrics(notes(), gauges(), counts(*EVERYTHING))).collect()
+        for family in exposition.JobsCollector(ExposedMetrics(notes(), gauges(), counts(EVERYTHING))).collect()
         for sample in family.samples
     }
 
 
 def test_all_that_is_known_is_told() -> None:
-    text = text_of(ExposedMetrics(notes(), gauges(), counts(*EVERYTHING)))
+    text = text_of(ExposedMetrics(notes(), gauges(), counts(EVERYTHING)))
     assert value_of(text, "django_jobs_attempts_total", job_type="mail", outcome="completed") == 4
     assert value_of(text, "django_jobs_submitted_total", job_type="mail") == 5
     assert value_of(text, "django_jobs_backlog", priority="low") == 5
@@ -115,21 +103,27 @@ def test_all_that_is_known_is_told() -> None:
 
 
 def test_every_described_metric_can_be_told_and_no_other() -> None:
-    collector = exposition.JobsCollector(ExposedMetrics(notes(), gauges(), counts(*EVERYTHING)))
+    collector = exposition.JobsCollector(ExposedMetrics(notes(), gauges(), counts(EVERYTHING)))
     told = {family.name for family in collector.collect()}
     assert told == {family.name for family in collector.describe()}
 
 
+def test_each_way_out_of_running_is_an_outcome() -> None:
+    assert OUTCOMES.keys() == set(TRANSITIONS[Status.RUNNING])
+
+
 def test_a_first_failure_is_an_increase() -> None:
-    text = text_of(ExposedMetrics(notes(), counts=counts(*EVERYTHING)))
+    text = text_of(ExposedMetrics(notes(), counts=counts(EVERYTHING)))
     key = ("django_jobs_attempts_total", frozenset({("job_type", "mail"), ("outcome", "failed")}))
     assert scraped(text)[key] == 0
 
 
 def test_a_histogram_has_each_duration_on_the_right_side_of_its_bounds() -> None:
     durations = [0.001, 0.011, 0.012, 1.11, 1.13, 5.6, 5.7, 20_000]
-    keys = [(CountKey(RUNS, "mail", detail=verbs.histogram_class(seconds)), 1) for seconds in durations]
-    text = text_of(ExposedMetrics(notes(), counts=counts(*keys, (CountKey(RUN_SECONDS, "mail"), sum(durations)))))
+    tally = Tally()
+    for seconds in durations:
+        tally.measure("attempt", seconds, verbs.histogram_class(seconds))
+    text = text_of(ExposedMetrics(notes(), counts=counts(tally)))
     for _, bound in BOUNDS:
         below = sum(seconds <= float(bound) for seconds in durations)
         assert value_of(text, "django_jobs_run_seconds_bucket", le=bound) == below, bound
@@ -138,8 +132,8 @@ def test_a_histogram_has_each_duration_on_the_right_side_of_its_bounds() -> None
 
 
 def test_organizations_are_a_label_only_where_the_setting_says_so() -> None:
-    assert "ORG-1" not in text_of(ExposedMetrics(notes(), counts=counts(*EVERYTHING)))
-    text = text_of(ExposedMetrics(notes(), counts=counts(*EVERYTHING, organizations=5)))
+    assert "ORG-1" not in text_of(ExposedMetrics(notes(), counts=counts(EVERYTHING)))
+    text = text_of(ExposedMetrics(notes(), counts=counts(EVERYTHING, organizations=5)))
     assert value_of(text, "django_jobs_attempts_total", organization="ORG-1") == 4
 
 
@@ -151,7 +145,7 @@ def test_old_gauges_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_who_asks_for_openmetrics_gets_it() -> None:
-    answer = verbs.scrape_metrics(ExposedMetrics(notes(), gauges(), counts(*EVERYTHING)), OPENMETRICS)
+    answer = verbs.scrape_metrics(ExposedMetrics(notes(), gauges(), counts(EVERYTHING)), OPENMETRICS)
     assert answer.content_type.startswith("application/openmetrics-text")
     assert "django_jobs_attempts" in {found.name for found in text_string_to_metric_families(answer.body.decode())}  # type: ignore[no-untyped-call]
 
@@ -163,22 +157,19 @@ def test_a_strange_accept_header_gets_plain_text(accept: str) -> None:
 
 def test_names_of_types_with_strange_characters_are_escaped() -> None:
     strange = 'task:a"b\\c\nd'
-    text = text_of(ExposedMetrics(notes(), counts=counts((CountKey(SUBMITTED, strange), 1))))
+    text = text_of(ExposedMetrics(notes(), counts=counts(Tally(submitted=1), job_type=strange)))
     assert value_of(text, "django_jobs_submitted_total", job_type=strange) == 1
 
 
 def test_a_scrape_of_the_most_that_there_can_be_is_quick() -> None:
-    numbers = [
-        (CountKey(name, f"type-{n}", detail=detail), 1.0) for n in range(COUNTED_TYPES) for name, detail in _DETAILS
-    ]
-    exposed = ExposedMetrics(notes(), gauges(), counts(*numbers))
+    counts = ProcessCounts()
+    for number in range(COUNTED_TYPES):
+        counts.add(f"type-{number}", "", EVERYTHING)
+    exposed = ExposedMetrics(notes(), gauges(), counts)
     text_of(exposed)  # imports
     began = time.thread_time()
     text_of(exposed)
     assert time.thread_time() - began < 1.0
-
-
-_DETAILS = [(RUNS, "0"), (RUN_SECONDS, ""), (WAITS, "3"), (WAIT_SECONDS, ""), (ATTEMPTS, "failed"), (SUBMITTED, "")]
 
 
 def test_without_the_library_a_scrape_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +245,7 @@ def test_promtool_understands_the_queries_of_the_dashboard_and_of_the_page(tmp_p
 
 
 def test_promtool_finds_nothing_to_say_of_the_metrics() -> None:
-    text = text_of(ExposedMetrics(notes(), gauges(), counts(*EVERYTHING)))
+    text = text_of(ExposedMetrics(notes(), gauges(), counts(EVERYTHING)))
     assert promtool("check", "metrics", text=text) == ""
 
 
