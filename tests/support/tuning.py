@@ -99,10 +99,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "newest_jobs_seconds": ("django_jobs.engine.timing", "SEARCH_BOUND_SECONDS"),
     "searched_jobs": ("django_jobs.engine.insight.filter", "LOOKED_AT"),
     "searched_newest_jobs": ("django_jobs.engine.insight.filter", "RECENT"),
-    "status_counted_jobs": (
-        ("django_jobs.engine.insight.inspection", "MAX_ENDED"),
-        ("django_jobs.management.commands.jobs_status", "MAX_ENDED"),
-    ),
+    "status_counted_jobs": ("django_jobs.engine.store.counting", "MAX_COUNT"),
     "waiting_signals": ("django_jobs.engine.insight.events", "MAX_WAITING"),
     # Commands, probes and tests of hosts
     "named_jobs_of_a_transaction": (

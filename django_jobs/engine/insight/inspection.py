@@ -14,11 +14,12 @@ from django.db.models import Count, Min, Q, QuerySet
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine.batches import describe_batches, up_to_date
+from django_jobs.engine.dispatch.in_flight import count_in_flight
 from django_jobs.engine.dispatch.limits import TypeFlow, breaker_state, flow_of, is_holding, read_special
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight import reasons
 from django_jobs.engine.organizations import current_ids
-from django_jobs.engine.ports import Broker, Queue, SetAside, get_broker
+from django_jobs.engine.ports import Broker, Queue, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.engine.store.database import store
@@ -26,7 +27,6 @@ from django_jobs.engine.store.values import Lane, waits_since
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Batch, Breaker, EngineLease, Job, JobType, Schedule, Worker
 from django_jobs.statuses import IN_FLIGHT, TERMINAL, UNFINISHED, BreakerState, Priority, Status
-from django_jobs.values import BatchStatus
 
 # What the diagnostics of the running setup report.
 
@@ -66,30 +66,17 @@ FAULTY: Final = Q(is_enabled=True) & ~Q(fault="")
 MAX_NEXT: Final = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulesSeen:
-    """All schedules at one moment. ``faulty`` are the first that cannot fire, and why; ``coming`` fire next."""
-
-    count: int
-    paused: int
-    faulty_count: int
-    faulty: list[Schedule]
-    coming: list[Schedule]
-
-
-def read_schedules() -> SchedulesSeen:
-    """Return how the schedules are, read in three statements at most."""
+def _schedules() -> dict[str, Any]:
+    """Return how many schedules there are, the first that cannot fire, and those that fire next."""
     found = Schedule.primary.aggregate(
-        count=Count("pk"), paused=Count("pk", filter=Q(is_enabled=False)), faulty=Count("pk", filter=FAULTY)
+        count=Count("pk"), paused=Count("pk", filter=Q(is_enabled=False)), cannot_fire=Count("pk", filter=FAULTY)
     )
-    coming = Schedule.primary.filter(next_run_at__isnull=False).order_by("next_run_at", "pk")
-    return SchedulesSeen(
-        count=found["count"],
-        paused=found["paused"],
-        faulty_count=found["faulty"],
-        faulty=first_faulty()[:MAX_NAMED_SCHEDULES] if found["faulty"] else [],
-        coming=list(coming[:MAX_NEXT]),
-    )
+    coming = Schedule.primary.filter(next_run_at__isnull=False).order_by("next_run_at", "pk")[:MAX_NEXT]
+    faulty = first_faulty(MAX_NAMED_SCHEDULES) if found["cannot_fire"] else []
+    return found | {
+        "faults": [{"id": row.pk, "name": row.name, "reason": row.fault} for row in faulty],
+        "next": [{"id": row.pk, "name": row.name, "at": row.next_run_at} for row in coming],
+    }
 
 
 def first_faulty(most: int = MAX_NAMED_SCHEDULES + 1) -> list[Schedule]:
@@ -124,7 +111,6 @@ class LimitsInUse:
 
     flow: TypeFlow
     lanes: Counter[Lane]
-    running: int = 0
 
     @property
     def total(self) -> int:
@@ -132,14 +118,10 @@ class LimitsInUse:
         return self.lanes.total()
 
     @property
-    def is_full(self) -> bool:
-        """Whether the type may have no more of any organization queued or running."""
-        return self.flow.max_running is not None and self.total >= self.flow.max_running
-
-    @property
     def is_any_reached(self) -> bool:
         """Whether the type, or one of its organizations or keys, may have no more queued or running."""
-        return self.is_full or bool(self.full_organizations() or self.full_keys())
+        is_full = self.flow.max_running is not None and self.total >= self.flow.max_running
+        return is_full or bool(self.full_organizations() or self.full_keys())
 
     def full_organizations(self) -> dict[Any, int]:
         """Return how many the organizations have that are at their limits, by primary key, the most first."""
@@ -169,47 +151,45 @@ class LimitsInUse:
         return found
 
 
-class FullType(NamedTuple):
-    """A type with a limit that is reached, and how many of its jobs wait, counted up to a bound."""
-
-    in_use: LimitsInUse
-    waiting: int
-    has_more: bool
-
-
 def read_in_use(kind: JobType) -> LimitsInUse:
-    """Return how much of its limits a type uses, read in one statement."""
-    return _read([flow_of(kind)])[0]
+    """Return how much of its limits a type uses."""
+    return _in_use([flow_of(kind)])[0]
 
 
-def read_full_types() -> list[FullType]:
+def _in_use(flows: Collection[TypeFlow]) -> list[LimitsInUse]:
+    lanes: dict[str, Counter[Lane]] = {flow.type_name: Counter() for flow in flows}
+    for lane, count in count_in_flight(has_lock=False).by_lane.items() if lanes else ():
+        if lane.job_type in lanes:
+            lanes[lane.job_type][lane] += count
+    return [LimitsInUse(flow=flow, lanes=lanes[flow.type_name]) for flow in flows]
+
+
+def _reached_limits() -> list[dict[str, Any]]:
     """Return the types of which jobs wait since a limit is reached, by name, MAX_FULL and one more of them at most.
 
     Rates of starts are not looked at.
     """
     flows = [flow for _, flow in sorted(read_special().items()) if flow.is_open and _limits_running(flow)]
-    found: list[FullType] = []
-    for in_use in _read(flows) if flows else ():
-        if in_use.is_any_reached and len(found) <= MAX_FULL:
-            count, has_more = capped_count(waiting().filter(job_type_id=in_use.flow.type_name))
-            found += [FullType(in_use, count, has_more)] if count else []
+    found: list[dict[str, Any]] = []
+    for item in _in_use(flows):
+        if item.is_any_reached and len(found) <= MAX_FULL:
+            count, has_more = capped_count(waiting().filter(job_type_id=item.flow.type_name))
+            facts = {
+                "job_type": item.flow.type_name,
+                "in_use": item.total,
+                "max_running": item.flow.max_running,
+                "full_organizations": len(item.full_organizations()),
+                "full_keys": len(item.full_keys()),
+                "waiting": count,
+                "waiting_capped": has_more,
+            }
+            found += [facts] if count else []
     return found
 
 
 def _limits_running(flow: TypeFlow) -> bool:
     limits = (flow.max_running, flow.max_running_per_organization)
     return bool(flow.concurrency_key) or any(limit is not None for limit in limits)
-
-
-def _read(flows: Collection[TypeFlow]) -> list[LimitsInUse]:
-    lanes: dict[str, Counter[Lane]] = {flow.type_name: Counter() for flow in flows}
-    running: Counter[str] = Counter()
-    names = ("job_type_id", "organization_id", "lane_key", "status")
-    rows = jobs().filter(status__in=sorted(IN_FLIGHT), job_type_id__in=list(lanes)).values(*names)
-    for job_type, organization_pk, key, status, count in rows.annotate(n=Count("pk")).values_list(*names, "n"):
-        lanes[job_type][Lane(organization_pk, job_type, key)] += count
-        running[job_type] += count if status == Status.RUNNING else 0
-    return [LimitsInUse(flow=flow, lanes=lanes[flow.type_name], running=running[flow.type_name]) for flow in flows]
 
 
 # Which job types are held by their breakers, for which organization, and since when.
@@ -317,23 +297,9 @@ def _waiting(item: OpenBreaker) -> QuerySet[Job]:
 
 T = TypeVar("T")
 
-#: Jobs of one status that have ended are counted up to so many.
-MAX_ENDED: Final = 10_000
-#: Batches that have not ended are counted up to so many, and so many of them are shown.
-MAX_BATCHES: Final = 10_000
+#: Batches that have not ended, and breakers, of which so many are told one by one.
 SHOWN_BATCHES: Final = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Depth:
-    """What a priority of a pool has before it: due and later in the backlog, with a ticket at the broker, running."""
-
-    pool: str
-    priority: Priority
-    due: int = 0
-    later: int = 0
-    queued: int = 0
-    running: int = 0
+SHOWN_BREAKERS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,37 +315,12 @@ class Leader:
         return self.seconds_since_tick is not None and self.seconds_since_tick <= limit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenBatches:
-    """The batches that are open or running: how many, up to MAX_BATCHES and one more, and the oldest of them."""
+def snapshot() -> dict[str, Any]:
+    """Return the system at this moment as ``jobs_status`` tells it, in a handful of statements.
 
-    count: int
-    oldest: list[BatchStatus]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """The system at one moment.
-
-    ``depths`` are those of each configured pool, and of any other that has jobs. ``ended`` counts to MAX_ENDED and one
-    more; what the broker says is None without it.
+    ``depths`` are those of each configured pool, and of any other that has jobs. What the broker says is None without
+    it. Jobs that have ended, and batches that have not, are counted up to MAX_COUNT.
     """
-
-    moment: dt.datetime
-    unfinished: dict[str, int]
-    ended: dict[str, int]
-    depths: list[Depth]
-    tickets: dict[Queue, int] | None
-    set_aside: SetAside | None
-    batches: OpenBatches
-    workers: list[Worker]
-    oldest_waiting_seconds: float | None
-    leader: Leader
-    schedules: SchedulesSeen
-
-
-def snapshot() -> Snapshot:
-    """Everything that `jobs_status` shows, in a handful of statements."""
     now = database.now()
     of_types = dict(JobType.primary.exclude(pool=DEFAULT_POOL).values_list("pk", "pool"))
     unfinished: Counter[str] = Counter()
@@ -395,29 +336,62 @@ def snapshot() -> Snapshot:
         unfinished[status] += total
         cells[Queue(of_types.get(kind, DEFAULT_POOL), priority), status.lower()] += total
         oldest += [first] if status == Status.QUEUED and first else []
-    return Snapshot(
-        moment=now,
-        unfinished={str(status): unfinished[status] for status in Status if status in UNFINISHED},
-        ended=_ended(),
-        depths=_depths(cells),
-        tickets=_ask(lambda broker: broker.depths()),
-        set_aside=_ask(lambda broker: broker.set_aside()),
-        batches=_batches(),
-        workers=live_workers(),
-        oldest_waiting_seconds=max(0.0, (now - min(oldest)).total_seconds()) if oldest else None,
-        leader=leader(now),
-        schedules=read_schedules(),
-    )
+    tickets, aside, leads = _ask(lambda broker: broker.depths()), _ask(lambda broker: broker.set_aside()), leader(now)
+    return {
+        "moment": now,
+        "unfinished": {str(status): unfinished[status] for status in Status if status in UNFINISHED},
+        "ended": {str(status): _counted(jobs().filter(status=status)) for status in Status if status in TERMINAL},
+        "oldest_waiting_seconds": max(0.0, (now - min(oldest)).total_seconds()) if oldest else None,
+        "broker_answers": tickets is not None,
+        "depths": _depths(cells, tickets),
+        "set_aside": None if aside is None else aside.count,
+        "batches": _batches(),
+        "breakers": [_breaker(item) for item in open_breakers(most=SHOWN_BREAKERS)],
+        "limits": _reached_limits(),
+        "scheduler": {
+            "holder": leads.holder,
+            "is_alive": leads.is_alive,
+            "seconds_since_tick": leads.seconds_since_tick,
+        },
+        "schedules": _schedules(),
+        "workers": [_worker(worker) for worker in live_workers()],
+    }
 
 
-def _depths(cells: Counter[tuple[Queue, str]]) -> list[Depth]:
-    names = ("due", "later", "queued", "running")
+def _depths(cells: Counter[tuple[Queue, str]], tickets: Mapping[Queue, int] | None) -> list[dict[str, Any]]:
     shown = dict.fromkeys([*pools.names(), *sorted(queue.pool for (queue, _), count in cells.items() if count)])
+    queues = [Queue(pool, int(item)) for pool in shown for item in sorted(Priority, reverse=True)]
     return [
-        Depth(pool=pool, priority=item, **{name: cells[Queue(pool, int(item)), name] for name in names})
-        for pool in shown
-        for item in sorted(Priority, reverse=True)
+        {
+            "pool": queue.pool,
+            "priority": Priority(queue.priority).word,
+            **{name: cells[queue, name] for name in ("due", "later", "queued", "running")},
+            "tickets": None if tickets is None else tickets.get(queue, 0),
+        }
+        for queue in queues
     ]
+
+
+def _counted(rows: QuerySet[Any]) -> dict[str, Any]:
+    count, has_more = capped_count(rows)
+    return {"count": count, "capped": has_more}
+
+
+def _breaker(item: OpenBreaker) -> dict[str, Any]:
+    return {
+        "job_type": item.job_type,
+        "organization": item.organization or None,
+        "state": str(item.state),
+        "since": item.since,
+        "next_try_at": item.next_try_at,
+        "waiting": item.waiting,
+        "error": item.error_message,
+    }
+
+
+def _worker(worker: Worker) -> dict[str, Any]:
+    names = ("name", "hostname", "pid", "slots", "queues", "quiet_since")
+    return {name: getattr(worker, name) for name in names} | {"queues": worker.queues.split(",")}
 
 
 def jobs() -> QuerySet[Job]:
@@ -448,18 +422,12 @@ def _in_flight_rows() -> Iterator[tuple[Any, ...]]:
     yield from rows.annotate(total=Count("pk"), first=Min("queued_at")).values_list(*names, "total", "first")
 
 
-def _ended() -> dict[str, int]:
-    """Status by status, since each has an index of its own and they differ in number by thousands."""
-    ended = (status for status in Status if status in TERMINAL)
-    return {str(status): jobs().filter(status=status)[: MAX_ENDED + 1].count() for status in ended}
-
-
-def _batches() -> OpenBatches:
-    """Those that have not ended, by an index that holds no others at its beginning."""
+def _batches() -> dict[str, Any]:
+    """Return those that have not ended, by an index that holds no others at its beginning."""
     unended = Batch.primary.filter(completed_at__isnull=True).order_by("pk")
-    count = unended[: MAX_BATCHES + 1].count()
-    oldest = list(up_to_date(unended)[:SHOWN_BATCHES]) if count else []
-    return OpenBatches(count=count, oldest=describe_batches(oldest) if oldest else [])
+    counted = _counted(unended)
+    oldest = describe_batches(list(up_to_date(unended)[:SHOWN_BATCHES])) if counted["count"] else []
+    return counted | {"oldest": [item.as_dict() for item in oldest]}
 
 
 def _ask(question: Callable[[Broker], T]) -> T | None:

@@ -27,12 +27,12 @@ KEYS = {
     "depths": list,
     "set_aside": int,
     "batches": dict,
-    "alarms": list,
     "breakers": list,
     "limits": list,
     "scheduler": dict,
     "schedules": dict,
     "workers": list,
+    "alarms": list,
 }
 
 

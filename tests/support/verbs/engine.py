@@ -247,7 +247,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.inspection import has_jobs
     from django_jobs.engine.insight.inspection import snapshot
     from django_jobs.engine.insight.filter import JobFilter
-    from django_jobs.engine.insight.inspection import read_full_types
     from django_jobs.engine.insight.inspection import read_in_use as read_limits_in_use
     from django_jobs.engine.insight.inspection import Reached as ReachedLimit
     from django_jobs.engine.insight.problems import count_waiting_freely as count_neglected

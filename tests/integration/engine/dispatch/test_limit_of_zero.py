@@ -96,8 +96,8 @@ def test_its_jobs_go_once_the_limit_is_blank_or_more(
 def test_a_type_that_may_run_nothing_is_told_while_its_jobs_wait(kind: JobType, organization: Organization) -> None:
     close(kind, {"max_running": 0})
     pending_job(kind, organization)
-    (found,) = verbs.read_full_types()
-    assert (found.in_use.flow.type_name, found.in_use.total, found.waiting) == (kind.pk, 0, 1)
+    (found,) = verbs.snapshot()["limits"]
+    assert (found["job_type"], found["in_use"], found["waiting"]) == (kind.pk, 0, 1)
 
 
 @each_zero

@@ -61,7 +61,7 @@ def test_metrics_of_many_jobs_of_which_none_is_a_task_read_no_head_starts(tuning
 
 
 def test_the_status_of_the_system(job: Job) -> None:
-    assert verbs.snapshot().oldest_waiting_seconds == pytest.approx(300, abs=30)
+    assert verbs.snapshot()["oldest_waiting_seconds"] == pytest.approx(300, abs=30)
 
 
 def test_the_monitor(job: Job) -> None:

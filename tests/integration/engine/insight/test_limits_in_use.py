@@ -24,11 +24,12 @@ def in_lane(status: str, kind: JobType, organization: Organization, key: int = 0
 def test_what_is_queued_counts_as_running(organization: Organization) -> None:
     kind = make_job_type(max_running=2)
     lane = in_lane("Running", kind, organization)
-    assert (verbs.read_limits_in_use(kind).total, verbs.read_limits_in_use(kind).is_full) == (1, False)
+    found = verbs.read_limits_in_use(kind)
+    assert (found.total, found.reached_by(lane)) == (1, None)
     in_lane("Queued", kind, organization)
     in_lane("Completed", kind, organization)
     found = verbs.read_limits_in_use(kind)
-    assert (found.total, found.is_full, found.reached_by(lane)) == (2, True, ReachedLimit("max_running", 2, 2))
+    assert (found.total, found.reached_by(lane)) == (2, ReachedLimit("max_running", 2, 2))
 
 
 @pytest.mark.parametrize(
@@ -67,10 +68,10 @@ def test_types_at_a_limit_are_told_once_jobs_wait(organization: Organization, li
     kind = make_job_type(**fields)
     make_job_type()
     in_lane("Running", kind, organization)
-    assert verbs.read_full_types() == []
+    assert verbs.snapshot()["limits"] == []
     pending_job(kind, organization)
-    (found,) = verbs.read_full_types()
-    assert (found.in_use.flow.type_name, found.waiting, found.has_more) == (kind.pk, 1, False)
+    (found,) = verbs.snapshot()["limits"]
+    assert (found["job_type"], found["waiting"], found["waiting_capped"]) == (kind.pk, 1, False)
 
 
 def test_a_paused_type_does_not_wait_for_its_limit(organization: Organization) -> None:
@@ -78,4 +79,4 @@ def test_a_paused_type_does_not_wait_for_its_limit(organization: Organization) -
     in_lane("Running", kind, organization)
     JobType.objects.update(is_paused=True)
     pending_job(kind, organization)
-    assert verbs.read_full_types() == []
+    assert verbs.snapshot()["limits"] == []
