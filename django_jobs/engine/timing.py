@@ -309,11 +309,8 @@ SEARCH_SECONDS: Final = 1.0
 FAST_SEARCH_SECONDS: Final = 0.05
 #: After a statement slower than this, a search looks through half as many jobs. Below SEARCH_SECONDS.
 SLOW_SEARCH_SECONDS: Final = 0.2
-#: The bound of a search is taken as it is for so long. Later it is kept if few jobs have come. Below
-#: LONGEST_SEARCH_BOUND_SECONDS.
-SEARCH_BOUND_SECONDS: Final = 10.0
-#: The bound of a search is found anew after this: jobs may have been deleted.
-LONGEST_SEARCH_BOUND_SECONDS: Final = 300.0
+#: The bound of a search is found anew after this.
+SEARCH_BOUND_SECONDS: Final = 60.0
 #: First pause between two looks of a caller who waits for a job. Below LONGEST_STATUS_LOOK_SECONDS.
 STATUS_LOOK_SECONDS: Final = 0.01
 #: The longest of these pauses.

@@ -325,7 +325,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "lane_marks_clock": ("django_jobs.engine.dispatch.backlog", "time"),
     "loop_clock": ("django_jobs.worker.child_state", "time"),
     "mail_clock": ("django_jobs.engine.alerts.telling", "time"),
-    "newest_jobs_clock": ("django_jobs.engine.insight.search", "time"),
+    "newest_jobs_clock": ("django_jobs.engine.memory", "time"),
     "policy_clock": (
         ("django_jobs.engine.execution.claim", "time"),
         ("django_jobs.engine.memory", "time"),

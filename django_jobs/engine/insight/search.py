@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.engine import timing
 from django_jobs.engine.job_types.masking import Names, masked
-from django_jobs.engine.memory import forgets
+from django_jobs.engine.memory import Memory
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import LAST_KEY, capped_count
 from django_jobs.engine.store.database import store
@@ -89,37 +89,16 @@ def _next(stretch: int, seconds: float) -> int:
 #
 # It counts the jobs of the organizations in question, so that a neighbor's million jobs hides nobody's. To find the
 # bound of a large organization takes the longest: as many entries of an index are walked, and a database that was not
-# vacuumed reads the row of each. It moves slowly, so a process keeps it while few jobs have come since, which is cheap
-# to see.
+# vacuumed reads the row of each. So a process keeps a bound for SEARCH_BOUND_SECONDS: what comes meanwhile is searched
+# besides.
 
 
 #: How many jobs are searched in all; of several organizations, the same share of each.
 RECENT: Final = 100_000
 #: For more organizations than this, the newest jobs of all are searched: a condition for each would be too many.
 MAX_ORGANIZATIONS: Final = 200
-#: The share of the jobs to search by which they may have become more before a bound is found anew.
-FEW: Final = 0.1
-MAX_REMEMBERED: Final = 10_000
-
-
-class _Bound(NamedTuple):
-    """The key up to which jobs are too old (None: none is), the newest of all keys then, and when that was seen."""
-
-    too_old: int | None
-    newest: int
-    found_at: float
-    seen_at: float
-
-    def is_fresh(self, now: float) -> bool:
-        return now < self.seen_at + timing.SEARCH_BOUND_SECONDS
-
-    def may_be_kept(self, now: float) -> bool:
-        return now < self.found_at + timing.LONGEST_SEARCH_BOUND_SECONDS
-
-
-#: The bounds by database, organization (None: all) and how many jobs are searched.
-_remembered: Final[dict[tuple[str, Any, int], _Bound]] = {}
-forgets(_remembered.clear)
+#: The key up to which jobs are too old (0: none is), by database, organization (None: all) and how many are searched.
+_bounds: Final[Memory[tuple[str, Any, int], int]] = Memory(10_000)
 
 
 def newest_pk() -> int:
@@ -154,7 +133,7 @@ def among_newest(rows: QuerySet[Any], organizations: Collection[Any] | None, mos
     if organizations is None or len(organizations) > MAX_ORGANIZATIONS:
         too_old = _bound_of_all(most)
         return Newest(rows.filter(pk__gt=too_old or 0, pk__lt=LAST_KEY), too_old is not None)
-    bounds = _bounds(organizations, max(1, most // len(organizations))) if organizations else {}
+    bounds = _bounds_of(organizations, max(1, most // len(organizations))) if organizations else {}
     if len(organizations) == 1:
         return Newest(rows.filter(pk__gt=next(iter(bounds.values()), 0), pk__lt=LAST_KEY), bool(bounds))
     wanted = Q(organization_id__in=[pk for pk in organizations if pk not in bounds])
@@ -163,62 +142,30 @@ def among_newest(rows: QuerySet[Any], organizations: Collection[Any] | None, mos
     return Newest(rows.filter(wanted), bool(bounds))
 
 
-def doubt() -> None:
-    """Look at the next use of each bound that is remembered whether many jobs have come since."""
-    for key, bound in _remembered.items():
-        _remembered[key] = bound._replace(seen_at=-timing.SEARCH_BOUND_SECONDS)
-
-
-def _bounds(organizations: Collection[Any], share: int) -> dict[Any, int]:
-    """Return the primary key of the newest job that is too old, for each organization with more than ``share`` jobs.
-
-    A bound that is kept leaves some jobs more than ``share``, never fewer but for those that are deleted meanwhile.
-    """
-    alias, now, to_python = database.alias(), time.monotonic(), get_organization_model()._meta.pk.to_python
-    organizations = [to_python(pk) for pk in organizations]  # an address gives them as text
-    remembered = {pk: found for pk in organizations if (found := _remembered.get((alias, pk, share)))}
-    old = {pk: bound for pk, bound in remembered.items() if not bound.is_fresh(now)}
-    if old and _are_kept(old, share, now):
-        read = {pk: bound._replace(seen_at=now) for pk, bound in old.items()}
-    else:
-        read = _found(old, share, now)
-    read |= _found([pk for pk in organizations if pk not in remembered], share, now)
-    if len(_remembered) + len(read) > MAX_REMEMBERED:
-        _remembered.clear()
-    _remembered.update({(alias, pk, share): bound for pk, bound in read.items()})
-    return {pk: bound.too_old for pk, bound in (remembered | read).items() if bound.too_old is not None}
+def _bounds_of(organizations: Collection[Any], share: int) -> dict[Any, int]:
+    """Return the primary key of the newest job that is too old, for each organization with more than ``share`` jobs."""
+    alias, to_python = database.alias(), get_organization_model()._meta.pk.to_python
+    pks = [to_python(pk) for pk in organizations]  # an address gives them as text
+    bounds = {pk: too_old for pk in pks if (too_old := _bounds.fresh((alias, pk, share))) is not None}
+    unknown = [pk for pk in pks if pk not in bounds]
+    found = _keys_behind(share, unknown) if unknown else {}
+    for pk in unknown:
+        bounds[pk] = _bounds.put((alias, pk, share), found.get(pk) or 0, timing.SEARCH_BOUND_SECONDS)
+    return {pk: too_old for pk, too_old in bounds.items() if too_old}
 
 
 def _bound_of_all(most: int) -> int | None:
     """Return the primary key up to which jobs are too old; None where none is, because they were deleted."""
-    key, now = (database.alias(), None, most), time.monotonic()
-    remembered = _remembered.get(key)
-    if remembered is None or not remembered.is_fresh(now):
-        remembered = _remembered[key] = _Bound(oldest_key(Job, most), 0, now, now)
-    return remembered.too_old
+    key = (database.alias(), None, most)
+    too_old = _bounds.fresh(key)
+    if too_old is None:
+        too_old = _bounds.put(key, oldest_key(Job, most) or 0, timing.SEARCH_BOUND_SECONDS)
+    return too_old or None
 
 
-def _are_kept(bounds: dict[Any, _Bound], share: int, now: float) -> bool:
-    """Return whether few jobs have come since these were found. All are found anew together, so that all are as old."""
-    if not all(bound.may_be_kept(now) for bound in bounds.values()):
-        return False
-    few, since = int(share * FEW), min(bound.newest for bound in bounds.values())
-    newer = Q(pk__gt=since, pk__lt=LAST_KEY)
-    return not any(_keys_behind(few, bounds, newer).values())
-
-
-def _found(organizations: Collection[Any], share: int, now: float) -> dict[Any, _Bound]:
-    """Return the bounds of these organizations as they are now."""
-    if not organizations:
-        return {}
-    newest = newest_pk()
-    keys = _keys_behind(share, organizations, Q())
-    return {pk: _Bound(keys.get(pk), newest, now, now) for pk in organizations}
-
-
-def _keys_behind(most: int, organizations: Collection[Any], among: Q) -> dict[Any, int | None]:
-    """Return the key of each organization's job behind so many that are newer, of those that match; else None."""
-    jobs = Job.objects.filter(among, organization_id=OuterRef("pk")).order_by("-pk").values("pk")
+def _keys_behind(most: int, organizations: Collection[Any]) -> dict[Any, int | None]:
+    """Return the key of each organization's job behind so many that are newer; None, or nothing, where it has fewer."""
+    jobs = Job.objects.filter(organization_id=OuterRef("pk")).order_by("-pk").values("pk")
     rows = get_organization_model()._base_manager.using(database.alias()).filter(pk__in=organizations)
     wanted = rows.annotate(key_behind=Subquery(jobs[most : most + 1])).values_list("pk", "key_behind")
     return dict(store().read_behind(wanted, most))

@@ -30,7 +30,7 @@ class Page:
     """One request.
 
     With ``is_cached``, what processes remember of alarms, numbers and bounds is left to them. Else only the bounds are:
-    where the newest jobs begin, as after a pause of some seconds. With ``is_first``, not even these.
+    where the newest jobs begin. With ``is_first``, not even these.
     """
 
     name: str
@@ -144,7 +144,6 @@ class Browser:
         if not page.is_cached:
             verbs.forget_alerts()
             verbs.forget_navigation_counts()
-            verbs.doubt_newest_jobs()
         if page.is_first:
             verbs.forget_newest_jobs()
         started = time.perf_counter()

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from django_jobs.models import JobType, Organization
-from tests.support import admin, verbs
+from tests.support import admin
 from tests.support.admin import url
 from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type
@@ -27,7 +27,6 @@ COUNT: Final = 30_000
 #: A count ends at 10,000, and some statements count several things.
 MOST_VISITED: Final = 13_000
 MOST_SORTED: Final = 5_000
-FEW: Final = 10
 QUERIES: Final[tuple[dict[str, str], ...]] = (
     {},
     {"p": "90"},
@@ -71,18 +70,6 @@ def test_the_list_and_the_bar_visit_what_they_show(
         bad = [str(plan) for plan in found if plan.visited() > MOST_VISITED or plan.sorted() > MOST_SORTED]
         with subtests.test(query=query):
             assert bad == []
-
-
-@pytest.mark.usefixtures("kinds")
-def test_whether_many_jobs_have_come_since_the_newest_were_found_is_seen_by_a_glance(member: Client) -> None:
-    address = url("job", "changelist")
-    assert member.get(address, {"has_error": "yes"}).status_code == 200
-    verbs.doubt_newest_jobs()
-    with explained(["custom"]) as plans:
-        assert member.get(address, {"has_error": "yes"}).status_code == 200
-    looks = [plan for plan in plans if JOBS in plan.sql and "key_behind" in plan.sql]
-    assert looks
-    assert [str(plan) for plan in looks if plan.visited() > FEW] == []
 
 
 @pytest.mark.usefixtures("kinds")

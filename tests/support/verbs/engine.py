@@ -251,7 +251,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.inspection import Reached as ReachedLimit
     from django_jobs.engine.insight.problems import count_waiting_freely as count_neglected
     from django_jobs.engine.insight.search import among_newest
-    from django_jobs.engine.insight.search import doubt as doubt_newest_jobs
     from django_jobs.engine.memory import forget_all as forget_newest_jobs
     from django_jobs.engine.control.operations import read_speeds as read_operation_speeds
     from django_jobs.engine.control.operations import Speed as OperationSpeed

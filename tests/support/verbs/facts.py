@@ -85,7 +85,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.problems import JOBS_OF_LANE as NEGLECTED_JOBS_OF_LANE
     from django_jobs.engine.insight.problems import MAX_HOPPED as NEGLECTED_MAX_HOPPED
     from django_jobs.engine.timing import SEARCH_BOUND_SECONDS as NEWEST_JOBS_MAX_AGE
-    from django_jobs.engine.timing import LONGEST_SEARCH_BOUND_SECONDS as NEWEST_JOBS_MAX_KEPT
     from django_jobs.engine.control.acts import JOB_ACTS
     from django_jobs.engine.insight.rollups import LEASE as ROLLUP_LEASE
     from django_jobs.engine.timing import NOT_LOADABLE_RETRY_SECONDS as NOT_LOADABLE_DELAY
