@@ -488,14 +488,14 @@ class BatchAdmin(BatchColumns, BatchFacts, SeesJobs):
         if not count_in(batch, WITH_ERRORS):
             return {}
         found = read_failures(request.user, database.now(), JobFilter(batch=(batch.pk, batch.created_at.year)))
-        groups = found.groups(found.keys[:GROUPS_READ])
+        groups = found.groups[:GROUPS_READ]
         newest = newest_jobs(groups)
         rows = [(newest[group.newest_pk], group) for group in groups if group.newest_pk in newest]
         rows.sort(key=lambda row: (row[0].is_orphaned, row[1].count == row[1].waiting))
         kinds = JobType.primary.in_bulk({job.job_type_id for job, _group in rows[:MAX_GROUPS]})
         return {
             "failures": [_failure_row(batch, *row, kinds.get(row[0].job_type_id)) for row in rows[:MAX_GROUPS]],
-            "more_failures": max(0, len(found.keys) - MAX_GROUPS),
+            "more_failures": max(0, len(found.groups) - MAX_GROUPS),
             "failures_are_cut": found.is_cut,
         }
 

@@ -185,9 +185,9 @@ class FailureAdmin(FailureActions):
         chosen = chosen_by(request.user, request.GET)
         now = database.now()
         found = _read(request, chosen, now)
-        page = Paginator(found.keys, PER_PAGE).get_page(request.GET.get("p"))
+        page = Paginator(found.groups, PER_PAGE).get_page(request.GET.get("p"))
         pages = self._pages(request)
-        rows = RowMaker(request, pages, chosen, found, found.groups(page.object_list)).rows()
+        rows = RowMaker(request, pages, chosen, found, list(page.object_list)).rows()
         return self.page(
             request,
             "failures/list.html",
@@ -238,11 +238,11 @@ class FailureAdmin(FailureActions):
     def _group(self, request: HttpRequest) -> HttpResponse:
         chosen, now = chosen_by(request.user, request.GET), database.now()
         found = _read(request, chosen, now)
-        if not GROUP.issubset(chosen.given) or not found.keys:
+        if not GROUP.issubset(chosen.given) or not found.groups:
             text = _("This group is empty by now: its jobs were retried, canceled or deleted.")
             self.message_user(request, text, messages.WARNING, extra_tags="empty_group")
             return HttpResponseRedirect(self.url_of("changelist"))
-        return self._show(request, chosen, found, found.groups()[0], now)
+        return self._show(request, chosen, found, found.groups[0], now)
 
     def _show(self, request: HttpRequest, chosen: Chosen, found: Failures, group: Group, now: Any) -> HttpResponse:
         (row,) = RowMaker(request, self._pages(request), chosen, found, [group], MAX_TENANTS).rows()
@@ -293,7 +293,7 @@ def _tenant(job: Job, chosen: Chosen) -> Any:
 
 def _read(request: HttpRequest, chosen: Chosen, now: Any) -> Failures:
     if not chosen.is_known:
-        return Failures(rows=[], is_cut=False, now=now, keys=[])
+        return Failures()
     return read_failures(request.user, now, chosen.filters)
 
 
@@ -367,17 +367,19 @@ def news_of_list(found: Failures, rows: Sequence[Mapping[str, Any]]) -> News:
 
     ``rows`` are those of the page; an error that is on another page is not told.
     """
-    if not found.keys:
+    if not found.groups:
         return News(text=_("No job failed."), state="")
-    count, groups = CappedCount(count=found.count, is_cut=found.is_cut), format_number(len(found.keys))
+    count, groups = CappedCount(count=found.count, is_cut=found.is_cut), format_number(len(found.groups))
     told = f"{capfirst(_('failures'))}: {count}, {_('by error')}: {groups}"
-    error = next((row["spoken"] for row in rows if row["newest"].pk == found.rows[0][0]), "")
-    return News(text=sentence(told, f"{_('Newest')}: {found.rows[0][1]}", error), state=_digest(found))
+    newest = max(found.groups, key=lambda group: group.newest_pk)
+    error = next((row["spoken"] for row in rows if row["newest"].pk == newest.newest_pk), "")
+    return News(text=sentence(told, f"{_('Newest')}: {newest.job_type}", error), state=_digest(found))
 
 
 def _digest(found: Failures) -> str:
     """Return what tells which groups there are, in whatever order."""
-    return f"{zlib.crc32(repr(sorted(found.keys)).encode()):08x}"
+    keys = sorted((group.job_type, group.error_fingerprint) for group in found.groups)
+    return f"{zlib.crc32(repr(keys).encode()):08x}"
 
 
 def news_of_group(row: Mapping[str, Any]) -> News:

@@ -6,9 +6,9 @@ import dataclasses
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db.models import Max, QuerySet
 from django.db.models.functions import Left, Right
@@ -121,9 +121,8 @@ _COLUMNS: Final = (
     "started_at",
     "next_retry_at",
 )
-#: A job by these columns, and a group by its job type and fingerprint.
+#: A job by these columns.
 Row = tuple[Any, ...]
-Key = tuple[str, str]
 _SHOWN: Final = (
     "created_at",
     "job_type_id",
@@ -184,35 +183,30 @@ class Group:
             self.hours[HOURS - 1 - max(0, hours_ago)] += 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failures:
-    """The newest failed jobs. ``is_cut`` says that there are more, ``keys`` names their groups, the largest first."""
+class Failures(NamedTuple):
+    """The newest failed jobs in groups, the largest first. ``is_cut`` says that there are more jobs."""
 
-    rows: list[Row]
-    is_cut: bool
-    now: dt.datetime
-    keys: list[Key]
+    groups: Sequence[Group] = ()
+    is_cut: bool = False
 
     @property
     def count(self) -> int:
         """Return how many jobs were read."""
-        return len(self.rows)
-
-    def groups(self, keys: Iterable[Key] | None = None) -> list[Group]:
-        """Return these groups, by default all. Of many groups a page makes the few that it shows."""
-        made = {key: Group(job_type=key[0], error_fingerprint=key[1]) for key in (self.keys if keys is None else keys)}
-        for row in self.rows:
-            group = made.get(_key(row))
-            if group is not None:
-                group.add(row, self.now)
-        return list(made.values())
+        return sum(group.count for group in self.groups)
 
 
 def read_failures(user: Any, now: dt.datetime, filters: JobFilter) -> Failures:
     """Return the groups of the failed jobs that this user may see, by at most one statement for each status."""
     rows, is_bounded = dataclasses.replace(filters, status=None).listed(user)
     newest, is_cut = _newest(rows.order_by(), sorted(WITH_ERRORS.intersection(filters.status or WITH_ERRORS)))
-    return Failures(rows=newest, is_cut=is_cut or is_bounded, now=now, keys=_keys(newest))
+    groups: dict[tuple[str, str], Group] = {}
+    for row in newest:
+        key = job_type, fingerprint = row[1:3]
+        if key not in groups:
+            groups[key] = Group(job_type=job_type, error_fingerprint=fingerprint)
+        groups[key].add(row, now)
+    # Of equal groups the newest comes first, as the rows do.
+    return Failures(sorted(groups.values(), key=lambda group: -group.count), is_cut or is_bounded)
 
 
 def _newest(rows: QuerySet[Job], statuses: Iterable[str]) -> tuple[list[Row], bool]:
@@ -227,16 +221,6 @@ def _newest(rows: QuerySet[Job], statuses: Iterable[str]) -> tuple[list[Row], bo
             newest = newest.filter(pk__gt=rows_read[BOUND][0])
         rows_read = sorted([*rows_read, *newest[: BOUND + 1]], reverse=True)[: BOUND + 1]
     return rows_read[:BOUND], len(rows_read) > BOUND
-
-
-def _key(row: Row) -> Key:
-    return row[1], row[2]
-
-
-def _keys(rows: Iterable[Row]) -> list[Key]:
-    """Return the keys of the groups of rows, of which the newest come first; of equal groups the newest first too."""
-    counts = Counter(map(_key, rows))
-    return sorted(counts, key=lambda key: -counts[key])
 
 
 def newest_jobs(groups: Iterable[Group]) -> dict[int, Job]:

@@ -22,7 +22,7 @@ FAILED = ("Dead Letter", "Failed", "Timed Out")
 
 
 def groups(user: User | None = None, **fields: object) -> list[FailureGroup]:
-    return verbs.read_failures(user, verbs.now(), verbs.JobFilter(**fields)).groups()  # type: ignore[arg-type]
+    return verbs.read_failures(user, verbs.now(), verbs.JobFilter(**fields)).groups  # type: ignore[arg-type]
 
 
 def counts(found: list[FailureGroup]) -> list[tuple[str, int]]:
@@ -85,7 +85,7 @@ def test_only_the_newest_of_all_statuses_are_read(tuning: Tuning) -> None:
         job_in(status)
     found = verbs.read_failures(None, verbs.now(), verbs.JobFilter())
     newest = Job.objects.order_by("-pk").values_list("pk", flat=True)[:4]
-    assert {group.newest_pk for group in found.groups()} == set(newest)
+    assert {group.newest_pk for group in found.groups} == set(newest)
     assert (found.count, found.is_cut) == (4, True)
 
 
