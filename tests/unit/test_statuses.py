@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.insight import rollups
+from django_jobs.contrib.prometheus.exposition import OUTCOMES
 from django_jobs.engine.store import values
 from django_jobs.management import jobs
 from django_jobs.statuses import (
@@ -136,7 +136,7 @@ def test_a_priority_has_one_word_in_every_language(bracketed: None) -> None:
 @pytest.mark.parametrize(
     ("table", "statuses"),
     [
-        (rollups.OUTCOMES, TRANSITIONS[Status.RUNNING]),
+        (OUTCOMES, TRANSITIONS[Status.RUNNING]),
         (jobs.ENDS, TERMINAL - {Status.COMPLETED}),
         (values.COUNTED_AS, TERMINAL | AWAITING_RETRY | {Status.RUNNING}),
         (words.WORDS, frozenset(Status)),

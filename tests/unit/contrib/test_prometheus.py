@@ -17,12 +17,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from django_jobs.contrib.prometheus import exposition, page
 from django_jobs.contrib.prometheus.exposition import BOUNDS
 from django_jobs.engine.insight.metrics import Gauges
-from django_jobs.statuses import TRANSITIONS, Status
+from django_jobs.statuses import Status
 from tests.support import verbs
 from tests.support.documents import DOCS
 from tests.support.probes import scraped, value_of
 from tests.support.prometheus import promtool
-from tests.support.verbs import COUNTED_TYPES, OUTCOMES, ExposedMetrics, HealthNotes, ProcessCounts, Tally
+from tests.support.verbs import COUNTED_TYPES, ExposedMetrics, HealthNotes, ProcessCounts, Tally
 
 OPERATING = DOCS / "operating"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -106,10 +106,6 @@ def test_every_described_metric_can_be_told_and_no_other() -> None:
     collector = exposition.JobsCollector(ExposedMetrics(notes(), gauges(), counts(EVERYTHING)))
     told = {family.name for family in collector.collect()}
     assert told == {family.name for family in collector.describe()}
-
-
-def test_each_way_out_of_running_is_an_outcome() -> None:
-    assert OUTCOMES.keys() == set(TRANSITIONS[Status.RUNNING])
 
 
 def test_a_first_failure_is_an_increase() -> None:
