@@ -84,13 +84,6 @@ class JobActions(JobOperations):
         """Return whether the user is offered to do this to all jobs that match."""
         return self.has_remove_permission(request) if action == Action.DELETE else self.has_act_permission(request)
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
-        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        if len(keys_of(chosen)) != len(chosen):  # no form of ours
-            self.message_user(request, _("There is no such job."), messages.WARNING, extra_tags="not_found")
-            return HttpResponseRedirect(request.get_full_path())
-        return super().response_action(request, queryset, *args, **kwargs)
-
     @admin.action(description=EXPORT, permissions=["act"])
     def export_jobs(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """Return the chosen jobs as a CSV file."""

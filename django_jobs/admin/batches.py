@@ -18,7 +18,7 @@ from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.bar import Links, OpenPages, organization_line, owner_jobs
-from django_jobs.admin.filters import BoundedFilter, NarrowingTerm, ages, offering, organizations_seen
+from django_jobs.admin.filters import NarrowingTerm, ages, choosing, offering, organizations_seen
 from django_jobs.admin.graph import Box, draw_graph, read_graph
 from django_jobs.admin.pages import (
     BaseAdmin,
@@ -249,19 +249,9 @@ def _follow_up(pages: OpenPages, names: Names, given: dict[str, Any], pk: int | 
 RECENT: Final = 100_000
 
 
-class StateFilter(BoundedFilter):
-    """Narrows the list to one state."""
-
-    title = gettext_lazy("state")
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state.value, str(state.label)) for state in BatchState]
-
-    def narrow(self, rows: Any, chosen: str) -> Any:
-        return rows.in_state(chosen)
-
-
+StateFilter: Final = choosing(
+    "state", gettext_lazy("state"), lambda: BatchState.choices, lambda rows, chosen: rows.in_state(chosen)
+)
 OrganizationFilter: Final = offering("organization", organizations_seen, NarrowingTerm)
 CreatedFilter: Final = offering("created_after", ages, NarrowingTerm, gettext_lazy("created"))
 

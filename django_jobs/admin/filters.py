@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -255,9 +255,25 @@ class BoundedFilter(admin.SimpleListFilter):
             return queryset.none()
         return self.narrow(queryset, asked) if asked else queryset
 
-    def narrow(self, rows: QuerySet[Any], chosen: str) -> QuerySet[Any]:
-        """Return those of the rows that this choice leaves."""
-        raise NotImplementedError
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(value), str(label)) for value, label in self.choices_of()]
+
+    #: Both are given by ``choosing``.
+    choices_of: Callable[[], Iterable[tuple[str, Any]]]
+    narrow: Callable[[Any, str], QuerySet[Any]]
+
+
+def choosing(
+    name: str, title: Any, choices: Callable[[], Iterable[tuple[str, Any]]], narrow: Callable[[Any, str], Any]
+) -> type[BoundedFilter]:
+    """Return the filter with these choices, and what narrows rows by one of them."""
+    values = {
+        "parameter_name": name,
+        "title": title,
+        "choices_of": staticmethod(choices),
+        "narrow": staticmethod(narrow),
+    }
+    return type("BoundedFilter", (BoundedFilter,), values)
 
 
 # How many jobs each choice of a filter leaves, counted up to a bound.

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
 from django_jobs.admin.bar import RANGES, OpenPages
-from django_jobs.admin.filters import BoundedFilter, OfferedTerm, offering, types_seen
+from django_jobs.admin.filters import OfferedTerm, choosing, offering, types_seen
 from django_jobs.admin.pages import FAILURES, DeclaredList, NobodyWrites, OwnPages, is_system_admin
 from django_jobs.admin.writing import ALL, ARROW, actor, badge, block, line, linked, moment
 from django_jobs.engine.insight.search import oldest_key
@@ -27,19 +27,11 @@ from django_jobs.statuses import WITH_ERRORS, Status
 # The filters of the Execution Log. No index serves them, so a list with one looks at the newest rows alone.
 
 
-class BecameFilter(BoundedFilter):
-    """Narrows the log to the changes to one status, or to the failed attempts."""
-
-    title = gettext_lazy("what it became")
-    parameter_name = "became"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(FAILURES, _("A failed attempt")), *((status.value, str(status.label)) for status in Status)]
-
-    def narrow(self, rows: QuerySet[Any], chosen: str) -> QuerySet[Any]:
-        if chosen == FAILURES:
-            return rows.filter(from_status=Status.RUNNING, to_status__in=sorted(WITH_ERRORS))
-        return rows.filter(to_status=chosen)
+def became(rows: QuerySet[Any], chosen: str) -> QuerySet[Any]:
+    """Return the changes to one status, or the failed attempts."""
+    if chosen == FAILURES:
+        return rows.filter(from_status=Status.RUNNING, to_status__in=sorted(WITH_ERRORS))
+    return rows.filter(to_status=chosen)
 
 
 class TypeOfJob(OfferedTerm):
@@ -50,20 +42,21 @@ class TypeOfJob(OfferedTerm):
         return queryset if types is None else queryset.filter(job__job_type_id__in=types)
 
 
-class SinceFilter(BoundedFilter):
-    """Narrows the log to one of the monitor's time ranges."""
-
-    title = gettext_lazy("when")
-    parameter_name = "since"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(item.key, str(item.label)) for item in RANGES.values()]
-
-    def narrow(self, rows: QuerySet[Any], chosen: str) -> QuerySet[Any]:
-        return rows.filter(timestamp__gte=RANGES[chosen].begins(database.now()))
-
-
-LOG_FILTERS: Final = (BecameFilter, offering("job_type", types_seen, TypeOfJob), SinceFilter)
+LOG_FILTERS: Final = (
+    choosing(
+        "became",
+        gettext_lazy("what it became"),
+        lambda: [(FAILURES, _("A failed attempt")), *Status.choices],
+        became,
+    ),
+    offering("job_type", types_seen, TypeOfJob),
+    choosing(
+        "since",
+        gettext_lazy("when"),
+        lambda: [(item.key, item.label) for item in RANGES.values()],
+        lambda rows, chosen: rows.filter(timestamp__gte=RANGES[chosen].begins(database.now())),
+    ),
+)
 
 
 # The Execution Log: every change of a job's status, as a list that can be narrowed and searched by a job's id.

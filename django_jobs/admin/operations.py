@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from django import forms
@@ -107,21 +106,6 @@ class RateForm(forms.Form):
     )
 
 
-class Titled(admin.ChoicesFieldListFilter):
-    """A filter by a field whose title is translated: a model's own names of fields are not."""
-
-    words: Any
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.title = self.words
-
-    @classmethod
-    def by(cls, words: Any) -> type[Titled]:
-        """Return a filter of this title."""
-        return type(cls.__name__, (cls,), {"words": words})
-
-
 class OperationList(DeclaredList):
     """A page of operations. The organizations that their titles name are read in one statement for all of them."""
 
@@ -137,7 +121,7 @@ class OperationAdmin(SeesJobs):
 
     list_display = ("id", "what", "progress", "condition", "by", "begun")
     list_display_links = ("id", "what")
-    list_filter = (("state", Titled.by(gettext_lazy("state"))), ("action", Titled.by(gettext_lazy("action"))))
+    list_filter = ("state", "action")
     fields = ("what", "filter_words", "rate", "limits", "by", "begun", "ended")
     change_form_template = "admin/django_jobs/operation/change_form.html"
     switches = SWITCHES
@@ -216,7 +200,7 @@ class OperationAdmin(SeesJobs):
         if operation is not None:
             title = capfirst(_("operation %(number)s")) % {"number": operation.pk}
             note = notes_seen_by(request.user, [operation])[operation.pk]
-            context |= {"title": title, "subtitle": None, **describe(operation, note)}
+            context |= {"title": title, "subtitle": None, **progress_of(operation, note)}
             context["switches"] = self.offered(request, operation)
             context["jobs_url"] = Links(self.admin_site.name).jobs(operation=operation.pk)
             context["rate_url"] = self.url_of("rate", operation.pk) if operation.is_open else ""
@@ -242,20 +226,6 @@ class OperationAdmin(SeesJobs):
             )
             self.switch(request, operation, button)
         return self.go_to(operation.pk)
-
-
-def describe(operation: Operation, note: str) -> dict[str, Any]:
-    """Return how far the operation has come, as values for the template; ``note`` is what the reader may know of it."""
-    progress = progress_of(operation)
-    return {
-        "state_badge": state_badge(operation),
-        "reason": reason_words(operation, note),
-        "progress": progress,
-        "seen_text": format_number(progress.seen),
-        "total_text": counted(progress.total, has_more=operation.has_more),
-        "outcome": outcome_words(operation),
-        "refused": refusal_words(operation),
-    }
 
 
 # What the jobs list tells of operations: which are under way, and how long one would take.
@@ -472,27 +442,21 @@ _HIDDEN: Final = "hidden_names"
 COLORS: Final = {"running": "running", "paused": "timed-out", "stopped": "canceled", "done": "completed"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How many jobs were looked at, of how many, and for about how long it goes on; blank where nobody knows."""
-
-    seen: int
-    total: int
-    left: int
-    time_left: str
-
-
-def progress_of(operation: Operation) -> Progress:
-    """Return how far the operation has come."""
+def progress_of(operation: Operation, note: str) -> dict[str, Any]:
+    """Return how far the operation has come, for its page; ``note`` is what the reader may know of its note."""
     seen = operation.changed + operation.refusals
-    left = max(0, operation.total - seen)
+    total = max(operation.total, seen)
     seconds = seconds_left(operation, read_speeds()[operation.action]) if operation.is_open else None
-    return Progress(
-        seen=seen,
-        total=max(operation.total, seen),
-        left=left,
-        time_left=brief_duration(seconds) if seconds else "",
-    )
+    return {
+        "state_badge": state_badge(operation),
+        "reason": reason_words(operation, note),
+        "seen": seen,
+        "total": total,
+        "total_text": counted(total, has_more=operation.has_more),
+        "time_left": brief_duration(seconds) if seconds else "",
+        "outcome": outcome_words(operation),
+        "refused": refusal_words(operation),
+    }
 
 
 def note_organizations(found: Collection[Operation], user: Any) -> None:

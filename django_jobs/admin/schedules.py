@@ -26,7 +26,7 @@ from django.utils.translation import get_language, gettext_lazy, pgettext, pgett
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.bar import Links, OpenPages
-from django_jobs.admin.filters import MAX_TYPES, BoundedFilter, Choice, NarrowingTerm, offering, organizations_seen
+from django_jobs.admin.filters import MAX_TYPES, Choice, NarrowingTerm, choosing, offering, organizations_seen
 from django_jobs.admin.pages import (
     CONFIRMED,
     BaseAdmin,
@@ -442,19 +442,6 @@ STATES: Final = {
 EACH: Final = "each"
 
 
-class ScheduleStateFilter(BoundedFilter):
-    """Narrows the list to the schedules that are on, paused, over, or cannot fire."""
-
-    title = gettext_lazy("state")
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(key, str(item[0])) for key, item in STATES.items()]
-
-    def narrow(self, rows: QuerySet[Any], chosen: str) -> QuerySet[Any]:
-        return rows.filter(STATES[chosen][1])
-
-
 class TenantTerm(NarrowingTerm):
     """Narrows the list to one organization, or to what is for each active one."""
 
@@ -475,7 +462,12 @@ def scheduled_types(item: NarrowingTerm) -> list[Choice]:
 
 
 FILTERS: Final = (
-    ScheduleStateFilter,
+    choosing(
+        "state",
+        gettext_lazy("state"),
+        lambda: [(key, title) for key, (title, _which) in STATES.items()],
+        lambda rows, chosen: rows.filter(STATES[chosen][1]),
+    ),
     offering("job_type", scheduled_types, NarrowingTerm),
     offering("organization", TenantTerm.offers, TenantTerm),
 )

@@ -14,7 +14,7 @@ from django_jobs.models.base import StoredModel, WordField, in_words, with_datab
 from django_jobs.statuses import ActorKind
 
 
-@in_words(_("operation"), _("operations"))
+@in_words(_("operation"), _("operations"), state=_("state"), action=_("action"))
 @with_database_defaults
 class Operation(StoredModel):
     """What somebody asked for, how far it has come, and what became of its jobs."""

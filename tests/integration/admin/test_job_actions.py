@@ -260,4 +260,4 @@ def test_strange_keys_do_no_harm(subtests: pytest.Subtests, root: Client) -> Non
         for confirmed in ("", "yes"):
             with subtests.test(key=key, confirmed=confirmed):
                 form = {"action": "cancel_jobs", "_selected_action": [key], "confirmed": confirmed}
-                assert codes_said(root.post(LIST, form, follow=True)) == ["not_found"]
+                assert codes_said(root.post(LIST, form, follow=True)) == ["gone"]
