@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from django.contrib import admin, messages
@@ -22,7 +22,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
-from django.utils.translation import get_language, gettext_lazy, pgettext, pgettext_lazy
+from django.utils.translation import get_language, gettext_lazy, pgettext_lazy
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.bar import Links, OpenPages
@@ -180,21 +180,21 @@ Outcome = ScheduleFiring.Outcome
 FIRE: Final = gettext_lazy("Fire now")
 
 
+def _switching(verb: str) -> Callable[..., Any]:
+    """Return the action of the list that presses this button of chosen schedules."""
+
+    def run(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        model_admin.switch_all(request, queryset, verb)
+
+    run.__name__ = f"{verb}_schedules"
+    return admin.action(run, permissions=["view"], description=SWITCHES[verb].label)
+
+
 class ScheduleActions(OwnPages):
     """The actions of the list and the buttons of a schedule's page. The engine decides who may."""
 
-    actions = ("pause_schedules", "resume_schedules", "fire_schedules")
+    actions = (_switching("pause"), _switching("resume"), "fire_schedules")
     switches = SWITCHES
-
-    @admin.action(description=gettext_lazy("Pause"), permissions=["view"])
-    def pause_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Pause what was chosen."""
-        self._switch_all(request, queryset, "pause")
-
-    @admin.action(description=gettext_lazy("Resume"), permissions=["view"])
-    def resume_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Let what was chosen go on."""
-        self._switch_all(request, queryset, "resume")
 
     @admin.action(description=FIRE, permissions=["view"])
     def fire_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
@@ -225,7 +225,8 @@ class ScheduleActions(OwnPages):
         names = [text % {"schedule": schedule} for schedule in objs]
         return names, {Schedule._meta.verbose_name_plural: len(names)}, set(), []
 
-    def _switch_all(self, request: HttpRequest, queryset: QuerySet[Any], verb: str) -> None:
+    def switch_all(self, request: HttpRequest, queryset: QuerySet[Any], verb: str) -> None:
+        """Press a button of each of the schedules."""
         for schedule in queryset[:MAX_AT_ONCE]:
             self.switch(request, schedule, SWITCHES[verb])
         if queryset[MAX_AT_ONCE:].exists():
@@ -274,6 +275,13 @@ class ScheduleActions(OwnPages):
 
 
 EACH_ORGANIZATION: Final = gettext_lazy("each active organization")
+#: The states: how each is called, the class of its color, and the condition of a schedule that is in it.
+STATES: Final = {
+    "on": (pgettext_lazy("schedule", "on"), "completed", Q(is_enabled=True, fault="", next_run_at__isnull=False)),
+    "paused": (gettext_lazy("paused"), "timed-out", Q(is_enabled=False)),
+    "faulty": (gettext_lazy("cannot fire"), "dead-letter", Q(is_enabled=True) & ~Q(fault="")),
+    "over": (pgettext_lazy("schedule", "over"), "canceled", Q(is_enabled=True, fault="", next_run_at__isnull=True)),
+}
 #: By outcome, the class of its color.
 COLORS: Final = {Outcome.SUBMITTED: "completed", Outcome.SKIPPED: "canceled", Outcome.FAILED: "dead-letter"}
 
@@ -380,21 +388,17 @@ class ScheduleColumns(BaseAdmin):
         return format_html("{}{}", state_badge(schedule), fault)
 
 
-def state_of(schedule: Schedule) -> tuple[str, str]:
-    """Return the state of a schedule as (word, class of its color)."""
-    if not schedule.is_enabled:
-        return _("paused"), "timed-out"
-    if schedule.fault:
-        return _("cannot fire"), "dead-letter"
-    if schedule.next_run_at is None:
-        return pgettext("schedule", "over"), "canceled"
-    return pgettext("schedule", "on"), "completed"
-
-
 def state_badge(schedule: Schedule) -> SafeString:
-    """Return the state as a colored word."""
-    words, name = state_of(schedule)
-    return colored(words, name)
+    """Return the state of a schedule as a colored word."""
+    state = "on"
+    if not schedule.is_enabled:
+        state = "paused"
+    elif schedule.fault:
+        state = "faulty"
+    elif schedule.next_run_at is None:
+        state = "over"
+    words, color, _which = STATES[state]
+    return colored(words, color)
 
 
 def outcome_badge(firing: ScheduleFiring) -> SafeString:
@@ -433,12 +437,6 @@ def until(value: dt.datetime) -> str:
 # The filters of the list of schedules.
 
 
-STATES: Final = {
-    "on": (capfirst(pgettext_lazy("schedule", "on")), Q(is_enabled=True, fault="", next_run_at__isnull=False)),
-    "paused": (capfirst(gettext_lazy("paused")), Q(is_enabled=False)),
-    "faulty": (capfirst(gettext_lazy("cannot fire")), Q(is_enabled=True) & ~Q(fault="")),
-    "over": (capfirst(pgettext_lazy("schedule", "over")), Q(is_enabled=True, fault="", next_run_at__isnull=True)),
-}
 EACH: Final = "each"
 
 
@@ -465,8 +463,8 @@ FILTERS: Final = (
     choosing(
         "state",
         gettext_lazy("state"),
-        lambda: [(key, title) for key, (title, _which) in STATES.items()],
-        lambda rows, chosen: rows.filter(STATES[chosen][1]),
+        lambda: [(key, capfirst(str(words))) for key, (words, *_) in STATES.items()],
+        lambda rows, chosen: rows.filter(STATES[chosen][2]),
     ),
     offering("job_type", scheduled_types, NarrowingTerm),
     offering("organization", TenantTerm.offers, TenantTerm),
@@ -481,8 +479,6 @@ TEMPLATE: Final = "schedule/change_form.html"
 WHEN: Final = capfirst(gettext_lazy("when"))
 #: What the history of a schedule says, in JSON, of a change of its organization.
 MOVED: Final = '"Organization"'
-#: What stands on the buttons that pause a schedule and let it go on.
-SWITCH_LABELS: Final = {"pause": gettext_lazy("Pause"), "resume": gettext_lazy("Resume")}
 
 
 @admin.register(Schedule)
@@ -591,7 +587,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
             "history": read_history(schedule, whole=whole),
             "shows_all": whole,
             "fire_url": self.url_of("fire", schedule.pk),
-            "switch": (SWITCH_LABELS[verb], self.url_of(verb, schedule.pk)),
+            "switch": (SWITCHES[verb].label, self.url_of(verb, schedule.pk)),
             "history_url": self.url_of("history", schedule.pk),
             "delete_url": self.url_of("delete", schedule.pk),
         }

@@ -123,85 +123,38 @@ GONE_SHOWN: Final = 20
 NAMED: Final = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisorRow:
-    """One supervisor. ``buttons`` are verbs, their words and addresses; ``key`` is empty if it cannot be ordered."""
+def read_fleet(links: Links, now: dt.datetime) -> dict[str, Any]:
+    """Return what the page shows, read in six statements and one call of the broker.
 
-    key: str
-    title: str
-    state: State
-    started: Any
-    serves: Any
-    release: str
-    memory: str
-    slots: int
-    running: int
-    processes: list[WorkerLoad]
-    buttons: list[tuple[str, str, str]]
-
-    @property
-    def in_use(self) -> str:
-        """Return how many jobs run, of how many slots."""
-        return reasons.of_all(self.running, self.slots)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
-    """All that works. ``gone`` are codes and sentences of what became of others that were ordered something.
-
-    ``plain`` counts the plain rqworkers of each queue; None if Redis does not answer.
+    ``gone`` are codes and sentences of what became of others that were ordered something. ``plain`` counts the plain
+    rqworkers of each queue; None if Redis does not answer.
     """
-
-    supervisors: list[SupervisorRow]
-    has_more: bool
-    gone: list[tuple[str, str]]
-    leader: Leader
-    leader_tick: str
-    plain: list[tuple[str, int]] | None
-    running: int
-    slots: int
-    quiet: int
-
-    @property
-    def sums(self) -> str:
-        """Return how much runs, on how many slots, and how many workers take no new jobs."""
-        return reasons.told("", {"running": self.running, "slots": self.slots, "quiet": self.quiet or ""})
-
-    @property
-    def no_scheduler(self) -> str:
-        """Return what stands still without a scheduler, and since when."""
-        return reasons.told("no_scheduler", {"since": self.leader_tick})
-
-
-def read_fleet(links: Links, now: dt.datetime) -> Fleet:
-    """Return what the page shows, read in six statements and one call of the broker."""
     loads, has_more = read_workers(now, _running_by(), telling=MAX_WORKERS, jobs_shown=JOBS_SHOWN, bound=MAX_RUNNING)
     orders = {order.pk: order for order in WorkerOrder.primary.order_by("-ordered_at")[: 10 * GONE_SHOWN]}
     groups = sorted(loads, key=_group_of)
     rows = [_supervisor(links, list(group), orders) for _key, group in groupby(groups, key=_group_of)]
     known = {load.worker.supervisor for load in loads}
     found = leader(now)
-    return Fleet(
-        supervisors=rows,
-        has_more=has_more,
-        gone=[_farewell(order) for order in orders.values() if order.pk not in known][:GONE_SHOWN],
-        leader=found,
-        leader_tick=last_tick(found),
-        plain=_plain(),
-        running=sum(row.running for row in rows),
-        slots=sum(row.slots for row in rows),
-        quiet=sum(row.state.is_quiet for row in rows),
-    )
+    sums = {name: sum(row[name] for row in rows) for name in ("running", "slots")}
+    return {
+        "supervisors": rows,
+        "has_more": has_more,
+        "gone": [_farewell(order) for order in orders.values() if order.pk not in known][:GONE_SHOWN],
+        "leader": found,
+        "leader_tick": last_tick(found),
+        "no_scheduler": reasons.told("no_scheduler", {"since": last_tick(found)}),
+        "plain": _plain(),
+        "sums": reasons.told("", {**sums, "quiet": sum(row["state"].is_quiet for row in rows) or ""}),
+    }
 
 
-def news_of(fleet: Fleet) -> News:
+def news_of(fleet: Mapping[str, Any]) -> News:
     """Return how many workers work, which do not and why, and whether the scheduler is silent."""
-    others = [row for row in fleet.supervisors if not row.state.works]
-    count = len(fleet.supervisors) - len(others)
-    parts = [f"{_('Workers')}: {reasons.counted(count)}"]
-    parts += [f"{row.title}: {row.state.word}" for row in others[:NAMED]]
+    others = [row for row in fleet["supervisors"] if not row["state"].works]
+    parts = [f"{_('Workers')}: {reasons.counted(len(fleet['supervisors']) - len(others))}"]
+    parts += [f"{row['title']}: {row['state'].word}" for row in others[:NAMED]]
     parts += [_("and %(count)s more") % {"count": len(others) - NAMED}] if len(others) > NAMED else []
-    text = sentence(in_clauses(parts), "" if fleet.leader.is_alive else str(REASONS["no_scheduler"].short))
+    text = sentence(in_clauses(parts), "" if fleet["leader"].is_alive else str(REASONS["no_scheduler"].short))
     return News(text=text, state=text)
 
 
@@ -214,34 +167,33 @@ def _group_of(load: WorkerLoad) -> tuple[str, int, str]:
     return load.worker.hostname, load.worker.supervisor_pid or 0, load.worker.supervisor
 
 
-def _supervisor(links: Links, loads: list[WorkerLoad], orders: Mapping[str, WorkerOrder]) -> SupervisorRow:
+def _supervisor(links: Links, loads: list[WorkerLoad], orders: Mapping[str, WorkerOrder]) -> dict[str, Any]:
+    """Return one supervisor; ``key`` is empty if it cannot be ordered."""
     workers = [load.worker for load in loads]
     first = workers[0]
     state = state_of(loads, orders.get(first.supervisor))
-    memory = sum(worker.memory or 0 for worker in workers)
-    return SupervisorRow(
-        key=first.supervisor,
-        title=_title(first.hostname, first.supervisor_pid),
-        state=state,
-        started=ago(min(worker.started_at for worker in workers)),
-        serves=served_in_words(",".join(sorted({name for worker in workers for name in worker.queues.split(",")}))),
-        release=listed(sorted({worker.release for worker in workers if worker.release})),
-        memory=megabytes(memory),
-        slots=sum(load.worker.slots for load in loads if load.is_alive),
-        running=sum(len(load.jobs) + load.more for load in loads),
-        processes=loads,
-        buttons=_buttons(links, first.supervisor, state),
-    )
+    slots = sum(load.worker.slots for load in loads if load.is_alive)
+    running = sum(len(load.jobs) + load.more for load in loads)
+    return {
+        "key": first.supervisor,
+        "title": _title(first.hostname, first.supervisor_pid),
+        "state": state,
+        "started": ago(min(worker.started_at for worker in workers)),
+        "serves": served_in_words(",".join(sorted({name for worker in workers for name in worker.queues.split(",")}))),
+        "release": listed(sorted({worker.release for worker in workers if worker.release})),
+        "memory": megabytes(sum(worker.memory or 0 for worker in workers)),
+        "slots": slots,
+        "running": running,
+        "in_use": reasons.of_all(running, slots),
+        "processes": loads,
+        "buttons": [(verb, Order(verb).label, links.page(f"worker_{verb}", first.supervisor)) for verb in state.verbs],
+    }
 
 
 def _title(hostname: str, pid: int | None) -> str:
     if pid is None:
         return hostname
     return _("%(host)s, process %(pid)d") % {"host": hostname, "pid": pid}
-
-
-def _buttons(links: Links, supervisor: str, state: State) -> list[tuple[str, str, str]]:
-    return [(verb, str(Order(verb).label), links.page(f"worker_{verb}", supervisor)) for verb in state.verbs]
 
 
 def _farewell(order: WorkerOrder) -> tuple[str, str]:

@@ -34,7 +34,7 @@ def fall_silent(**lookup: Any) -> None:
 def rows(client: Client) -> list[Any]:
     response = client.get(url("worker", "changelist"))
     assert response.status_code == 200
-    return list(response.context["fleet"].supervisors)
+    return list(response.context["fleet"]["supervisors"])
 
 
 def press(client: Client, verb: str, supervisor: str = "seven") -> list[str]:
@@ -53,11 +53,11 @@ def test_processes_stand_with_their_supervisor_and_say_what_they_run(root: Clien
     announce("web-8-1", "eight", 8)
     job, _ = running_job("web-7-1")
     first, second = rows(root)
-    assert (first.title.endswith("process 7"), len(first.processes), first.memory) == (True, 2, "200 MB")
-    assert (first.running, first.slots, second.running) == (1, 4, 0)
-    assert first.processes[0].jobs == [job]
+    assert (first["title"].endswith("process 7"), len(first["processes"]), first["memory"]) == (True, 2, "200 MB")
+    assert (first["running"], first["slots"], second["running"]) == (1, 4, 0)
+    assert first["processes"][0].jobs == [job]
     assert url("job", "change", job.pk) in text(root, url("worker", "changelist"))
-    assert [verb for verb, _, _ in first.buttons] == ["quiet", "stop"]
+    assert [verb for verb, _, _ in first["buttons"]] == ["quiet", "stop"]
 
 
 def test_every_process_says_what_it_runs_however_many_there_are(root: Client) -> None:
@@ -66,7 +66,7 @@ def test_every_process_says_what_it_runs_however_many_there_are(root: Client) ->
         announce(name)
     job, _ = running_job(names[-1])
     (row,) = rows(root)
-    assert row.processes[-1].jobs == [job]
+    assert row["processes"][-1].jobs == [job]
 
 
 def test_without_any_worker_it_says_how_to_start_one(root: Client) -> None:
@@ -116,8 +116,8 @@ def test_an_order_that_is_not_obeyed_yet_is_told_as_such(root: Client) -> None:
     announce()
     press(root, "quiet")
     (row,) = rows(root)
-    assert row.state.code == "quiet_ordered"
-    assert [verb for verb, _, _ in row.buttons] == ["resume", "stop"]
+    assert row["state"].code == "quiet_ordered"
+    assert [verb for verb, _, _ in row["buttons"]] == ["resume", "stop"]
 
 
 @pytest.mark.parametrize("busy", [False, True])
@@ -128,23 +128,23 @@ def test_a_quiet_worker_says_since_when_and_what_still_runs(root: Client, busy: 
         running_job("web-7-1")
     (row,) = rows(root)
     since = date_format(timezone.localtime(moment), "TIME_FORMAT")
-    assert (row.state.code, row.running) == ("quiet", int(busy))
-    assert since in row.state.text
-    assert numbers(row.state.text.replace(since, "")) == ["1"] * busy
-    assert [verb for verb, _, _ in row.buttons] == ["resume", "stop"]
+    assert (row["state"].code, row["running"]) == ("quiet", int(busy))
+    assert since in row["state"].text
+    assert numbers(row["state"].text.replace(since, "")) == ["1"] * busy
+    assert [verb for verb, _, _ in row["buttons"]] == ["resume", "stop"]
 
 
 def test_a_worker_of_which_one_process_alone_is_quiet_or_silent_works_on(root: Client) -> None:
     announce()
     announce("web-7-2", quiet_since=timezone.now())
     (row,) = rows(root)
-    assert (row.state.code, row.slots) == ("works", 4)
+    assert (row["state"].code, row["slots"]) == ("works", 4)
     fall_silent(name="web-7-2")
     (row,) = rows(root)
-    assert (row.state.code, row.slots) == ("works", 2)
+    assert (row["state"].code, row["slots"]) == ("works", 2)
     fall_silent()
     (row,) = rows(root)
-    assert (row.state.code, row.slots, row.buttons) == ("silent", 0, [])
+    assert (row["state"].code, row["slots"], row["buttons"]) == ("silent", 0, [])
 
 
 def test_a_worker_that_is_to_work_again_is_told_as_such_until_it_does(root: Client) -> None:
@@ -153,19 +153,19 @@ def test_a_worker_that_is_to_work_again_is_told_as_such_until_it_does(root: Clie
     verbs.note_order_obeyed(WorkerOrder.objects.get())
     assert press(root, "resume") == ["resume_ordered"]
     (row,) = rows(root)
-    assert (row.state.code, [verb for verb, _, _ in row.buttons]) == ("resume_ordered", ["quiet", "stop"])
+    assert (row["state"].code, [verb for verb, _, _ in row["buttons"]]) == ("resume_ordered", ["quiet", "stop"])
 
 
 def test_a_worker_that_stops_can_be_ordered_nothing_more(root: Client) -> None:
     announce()
     press(root, "stop")
     (row,) = rows(root)
-    assert (row.state.code, [verb for verb, _, _ in row.buttons]) == ("stop_ordered", ["stop"])
+    assert (row["state"].code, [verb for verb, _, _ in row["buttons"]]) == ("stop_ordered", ["stop"])
     verbs.note_order_obeyed(WorkerOrder.objects.get())
     (row,) = rows(root)
-    assert (row.state.code, row.buttons) == ("stops", [])
+    assert (row["state"].code, row["buttons"]) == ("stops", [])
     fall_silent()
-    assert rows(root)[0].state.code == "silent", "It had obeyed."
+    assert rows(root)[0]["state"].code == "silent", "It had obeyed."
 
 
 def test_an_order_to_a_worker_that_died_meanwhile_says_so(root: Client) -> None:
@@ -186,7 +186,7 @@ def test_a_worker_that_died_before_it_obeyed_is_told(root: Client) -> None:
     announce()
     press(root, "quiet")
     fall_silent()
-    assert rows(root)[0].state.code == "silent_unobeyed"
+    assert rows(root)[0]["state"].code == "silent_unobeyed"
     verbs.withdraw_worker("web-7-1")
     assert "gone_unobeyed" in codes_on(text(root, url("worker", "changelist")))
 
@@ -196,14 +196,14 @@ def test_a_worker_that_left_as_ordered_is_told(root: Client) -> None:
     press(root, "stop")
     verbs.note_order_left(WorkerOrder.objects.get())
     verbs.withdraw_worker("web-7-1")
-    ((code, told),) = root.get(url("worker", "changelist")).context["fleet"].gone
+    ((code, told),) = root.get(url("worker", "changelist")).context["fleet"]["gone"]
     assert (code, "root" in told) == ("left", True)
 
 
 def test_plain_rqworkers_are_told(root: Client, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "other_workers", lambda _: {"jobs-normal": 2, "jobs-low": 0})
     response = root.get(url("worker", "changelist"))
-    assert response.context["fleet"].plain == [("jobs-normal", 2)]
+    assert response.context["fleet"]["plain"] == [("jobs-normal", 2)]
     assert "not_orderable" in codes_on(response)
 
 
@@ -211,7 +211,7 @@ def test_without_redis_the_page_is_there(root: Client, broker: MemoryBroker) -> 
     announce()
     broker.is_down = True
     assert len(rows(root)) == 1
-    assert root.get(url("worker", "changelist")).context["fleet"].plain is None
+    assert root.get(url("worker", "changelist")).context["fleet"]["plain"] is None
 
 
 def test_old_orders_of_those_that_are_gone_are_forgotten() -> None:
@@ -235,7 +235,7 @@ def test_what_is_read_out_names_the_workers_that_do_not_work(root: Client) -> No
     without_scheduler, told = told, news(root, page)[0]
     assert without_scheduler.startswith(f"{told} "), "That the scheduler is silent is told, too."
     fall_silent(supervisor="number 4")
-    silent = rows(root)[4].title
+    silent = rows(root)[4]["title"]
     told = news(root, page)[0]
     assert silent in told
     assert numbers(told.replace(silent, "")) == ["5"]
