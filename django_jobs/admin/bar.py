@@ -128,6 +128,11 @@ class OpenPages:
         return self._opened[model]
 
 
+def tenant_name(pk: Any, tenant: Any) -> str:
+    """Return the name of an organization for people; of one that is gone its key."""
+    return str(tenant) if tenant is not None else f"{pk} ({_('deleted')})"
+
+
 def with_page(name: str, url: str, page_url: str) -> SafeString:
     """Return an organization's name as a link to what is told of it, and behind it a link to its own page."""
     shown = linked(url, line(name, NAME))

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin import reasons
-from django_jobs.admin.bar import RANGES, Links, OpenPages, with_page
+from django_jobs.admin.bar import RANGES, Links, OpenPages, tenant_name, with_page
 from django_jobs.admin.charts import draw_spark
 from django_jobs.admin.filters import NO_JOBS, TERMS_OF_ADDRESS
 from django_jobs.admin.operations import Row, link_to, rows_of, title_of
@@ -510,11 +510,6 @@ class RowMaker:
             self._asked[key] = {verb: scope.may(f"can_{verb}", newest) for verb in ("retry", "cancel", "delete")}
             self._asked[key]["pause"] = kind is not None and scope.is_system_admin
         return self._asked[key]
-
-
-def tenant_name(pk: Any, tenant: Any) -> str:
-    """Return the name of an organization for people, or that it is gone."""
-    return str(tenant) if tenant is not None else _("%(organization)s, which is gone") % {"organization": pk}
 
 
 def _told(newest: Job, raised: RaisedError | None) -> dict[str, Any]:

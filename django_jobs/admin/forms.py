@@ -50,6 +50,7 @@ from django_jobs.texts import code_of, say, told, translated
 #: A field for texts of more characters is a box instead of a line.
 LONG_TEXT: Final = 200
 MAX_CHOICES: Final = 200
+BOUNDS: Final = ("min_value", "max_value")
 JSON_BOX: Final = {"class": "vLargeTextField djobs-code", "spellcheck": "false"}
 Asked = TypeVar("Asked")
 
@@ -142,22 +143,23 @@ def _text(field: Any, options: dict[str, Any]) -> forms.Field:
     return forms.CharField(**options, max_length=limit, strip=field.trim_whitespace, widget=widget)
 
 
-def _line(_: Any, options: dict[str, Any]) -> forms.Field:
-    return forms.CharField(**options, widget=AdminTextInputWidget())
+def _copying(
+    form_class: Any, *names: str, widget: Callable[[], forms.Widget] | None = None
+) -> Callable[[Any, dict[str, Any]], forms.Field]:
+    """Return what builds a field of this class, with these options of the serializer field."""
+
+    def build(field: Any, options: dict[str, Any]) -> forms.Field:
+        own = {name: getattr(field, name) for name in names} | ({"widget": widget()} if widget else {})
+        return form_class(**options, **own)  # type: ignore[no-any-return]
+
+    return build
 
 
-def _integer(field: Any, options: dict[str, Any]) -> forms.Field:
-    return forms.IntegerField(
-        **options, min_value=field.min_value, max_value=field.max_value, widget=AdminIntegerFieldWidget()
-    )
+def _moment(form_class: Any, input_type: str, layout: str) -> Callable[[Any, dict[str, Any]], forms.Field]:
+    return _copying(form_class, widget=lambda: form_class.widget(format=layout, attrs={"type": input_type}))
 
 
-def _float(field: Any, options: dict[str, Any]) -> forms.Field:
-    return forms.FloatField(**options, min_value=field.min_value, max_value=field.max_value)
-
-
-def _decimal(field: Any, options: dict[str, Any]) -> forms.Field:
-    return forms.DecimalField(**options, max_digits=field.max_digits, decimal_places=field.decimal_places)
+_line: Final = _copying(forms.CharField, widget=AdminTextInputWidget)
 
 
 def _boolean(field: Any, options: dict[str, Any]) -> forms.Field:
@@ -186,14 +188,6 @@ def _choices(field: Any, options: dict[str, Any]) -> forms.Field:
     )
 
 
-def _typed(form_class: Any, input_type: str, layout: str | None = None) -> Callable[[Any, dict[str, Any]], forms.Field]:
-    def build(_: Any, options: dict[str, Any]) -> forms.Field:
-        widget_class = form_class.widget
-        return form_class(**options, widget=widget_class(format=layout, attrs={"type": input_type}))  # type: ignore[no-any-return]
-
-    return build
-
-
 def _primary_key(field: Any, options: dict[str, Any]) -> forms.Field:
     """Return a field to type the key into. A list of the host's rows would show one organization's rows to another."""
     kind = field.queryset.model._meta.pk.get_internal_type() if field.queryset is not None else ""
@@ -214,12 +208,12 @@ _BUILDERS: Final[tuple[tuple[Any, Callable[[Any, dict[str, Any]], forms.Field]],
     ((relations.SlugRelatedField, relations.HyperlinkedRelatedField, fields.UUIDField, fields.DurationField), _line),
     (fields.BooleanField, _boolean),
     (fields.CharField, _text),
-    (fields.IntegerField, _integer),
-    (fields.FloatField, _float),
-    (fields.DecimalField, _decimal),
-    (fields.DateTimeField, _typed(forms.DateTimeField, "datetime-local", "%Y-%m-%dT%H:%M:%S")),
-    (fields.DateField, _typed(forms.DateField, "date", "%Y-%m-%d")),
-    (fields.TimeField, _typed(forms.TimeField, "time", "%H:%M:%S")),
+    (fields.IntegerField, _copying(forms.IntegerField, *BOUNDS, widget=AdminIntegerFieldWidget)),
+    (fields.FloatField, _copying(forms.FloatField, *BOUNDS)),
+    (fields.DecimalField, _copying(forms.DecimalField, "max_digits", "decimal_places")),
+    (fields.DateTimeField, _moment(forms.DateTimeField, "datetime-local", "%Y-%m-%dT%H:%M:%S")),
+    (fields.DateField, _moment(forms.DateField, "date", "%Y-%m-%d")),
+    (fields.TimeField, _moment(forms.TimeField, "time", "%H:%M:%S")),
     (fields.MultipleChoiceField, _choices),
     (fields.ChoiceField, _choice),
 )

@@ -7,14 +7,13 @@ import json
 import mimetypes
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied, SuspiciousFileOperation
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
@@ -33,15 +32,10 @@ from django_jobs.admin.jobs import (
     JobList,
     JobLive,
     JobPaginator,
-    batch_line,
-    followed_batch,
-    followed_line,
     is_stopping,
-    is_submitter_hidden,
     note,
     progress_bar,
     search,
-    submitter_line,
     type_of,
 )
 from django_jobs.admin.pages import (
@@ -83,7 +77,16 @@ from django_jobs.engine.schedules.definitions import may_manage
 from django_jobs.engine.scope import Scope, scope_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
-from django_jobs.models import Job, JobCheckpoint, JobDependency, JobStep, Operation, Schedule, get_organization_model
+from django_jobs.models import (
+    Batch,
+    Job,
+    JobCheckpoint,
+    JobDependency,
+    JobStep,
+    Operation,
+    Schedule,
+    get_organization_model,
+)
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import (
     AWAITING_RETRY,
@@ -106,11 +109,9 @@ class JobFacts(BaseAdmin):
 
     def facts_of(self, request: HttpRequest, job: Job, names: Names, *, whole: bool, results: bool) -> list[FactGroup]:
         """Return the facts. What lies under the keys ``names`` is masked; without ``results`` none is told."""
-        site, pages, links = self.admin_site.name, OpenPages(request, self.admin_site.name), Links(self.admin_site.name)
+        pages, links = OpenPages(request, self.admin_site.name), Links(self.admin_site.name)
         kind, is_admin = type_of(job), is_system_admin(request)
         type_url = pages.job_type(kind)
-        follows, schedule = followed_batch(job), schedule_of(request.user, job)
-        submitted_by = None if is_submitter_hidden(scope_of(request), job) else job.submitted_by_id
         type_name, worker = line(job.job_type_id, 60), job.worker_name if is_admin else ""
         retries = of_all(job.retry_count, job.max_retries)
         starts_after: SafeString | str = ""
@@ -143,10 +144,10 @@ class JobFacts(BaseAdmin):
                 ],
                 [Fact("waits_because", _("why it waits"), describe(job).waiting_for, waits)],
                 [Fact("starts_after", _("starts after"), starts_after)],
-                [Fact("of_batch", _("batch"), job.batch_id, lambda _pk: batch_line(site, job))],
-                [Fact("submitter", _("submitted by"), submitted_by, lambda _pk: submitter_line(site, job))],
-                [Fact("followed_batch", _("submitted by"), follows, lambda batch: followed_line(site, job, batch))],
-                [Fact("scheduled_by", _("submitted by"), schedule, lambda origin: schedule_line(site, origin))],
+                [Fact("of_batch", _("batch"), batch_line(links, job))],
+                [Fact("submitter", _("submitted by"), submitter_line(links, scope_of(request), job))],
+                [Fact("followed_batch", _("submitted by"), followed_line(links, job))],
+                [Fact("scheduled_by", _("submitted by"), schedule_line(links, request.user, job))],
                 [Fact("acted_on_by", _("changed by"), job.operation_id, lambda pk: operation_line(pages, pk))],
                 [Fact("progress_now", _("progress"), progress)],
             ),
@@ -472,19 +473,53 @@ def read_work(job: Job, names: Names, *, whole: bool, results: bool) -> dict[str
     }
 
 
-# The schedule that submitted a job, as its metadata say.
+# The batch that a job belongs to, and what submitted it, as lines of its page; empty where there is none.
 
 
-class Origin(NamedTuple):
-    """A schedule, and the moment for which it submitted a job."""
+def batch_line(links: Links, job: Job) -> SafeString | str:
+    """Return the batch that a job counts for."""
+    if job.batch_id is None:
+        return ""
+    found = Batch.primary.filter(pk=job.batch_id).only("name", "created_at").first()
+    return _("deleted") if found is None else _named(links, found)
 
-    pk: int
-    name: str
-    due: dt.datetime
+
+def followed_line(links: Links, job: Job) -> SafeString | str:
+    """Return the batch at whose end a job was submitted, and the reason."""
+    if job.submitted_by_id is not None or job.batch_id is not None:
+        return ""
+    rows = Batch.primary.filter(Q(then_job_id=job.pk) | Q(on_failure_job_id=job.pk))
+    found = rows.only("name", "created_at", "then_job_id").first()
+    if found is None:
+        return ""
+    code, words = ("then", _("if all complete")) if found.then_job_id == job.pk else ("on_failure", _("if not"))
+    return format_html("{} ({})", _named(links, found, code), words)
 
 
-def schedule_of(user: Any, job: Job) -> Origin | None:
-    """Return the schedule that submitted the job, if the user manages it.
+def _named(links: Links, batch: Batch, code: str = "batch") -> SafeString:
+    """Return a batch as a link to its page; ``code`` says what it is to the job."""
+    return format_html('<a href="{}" data-code="{}">{}</a>', links.change("batch", batch.pk), code, batch)
+
+
+def submitter_line(links: Links, scope: Scope, job: Job) -> SafeString | str:
+    """Return the job whose handler submitted a job, and in which attempt.
+
+    Of a job of another organization nothing is told to who does not see that organization's jobs.
+    """
+    if job.submitted_by_id is None:
+        return ""
+    found = Job.primary.filter(pk=job.submitted_by_id).only("created_at", "organization_id").first()
+    name: SafeString | str = _("deleted")
+    if found is not None:
+        if found.organization_id != job.organization_id and not scope.includes(found.organization_id):
+            return ""
+        name = linked(links.change("job", found.pk), found.name)
+    attempt = _("attempt %(number)s") % {"number": job.submitted_by_attempt}
+    return format_html("{} ({})", name, attempt) if job.submitted_by_attempt else name
+
+
+def schedule_line(links: Links, user: Any, job: Job) -> SafeString | str:
+    """Return the schedule that submitted a job, and for which moment, for a user who manages the schedule.
 
     Whoever submits a job writes its metadata. So they are believed only where there is such a schedule, which submits
     this type for this organization.
@@ -492,20 +527,13 @@ def schedule_of(user: Any, job: Job) -> Origin | None:
     said: Any = job.metadata if isinstance(job.metadata, dict) else {}
     name, due = said.get("schedule"), _moment(said.get("scheduled_for"))
     if not isinstance(name, str) or due is None:
-        return None
+        return ""
     rows = Schedule.primary.filter(name=name, job_type_id=job.job_type_id)
     for found in rows.filter(organization_key__in=[str(job.organization_id), ""]).order_by("-organization_key"):
         if found.name == name and may_manage(user, found):
-            return Origin(found.pk, found.name, due)
-    return None
-
-
-def schedule_line(site: str, origin: Origin) -> SafeString:
-    """Return the schedule that submitted a job, with a link, and for which moment."""
-    address = reverse(f"{site}:django_jobs_schedule_change", args=(origin.pk,))
-    schedule = linked(address, format_html("<bdi>{}</bdi>", origin.name))
-    # Translators: what submitted a job, and for which moment.
-    return format_html(_("the schedule {schedule} for {moment}"), schedule=schedule, moment=moment(origin.due))
+            schedule = linked(links.change("schedule", found.pk), format_html("<bdi>{}</bdi>", found.name))
+            return format_html("{} ({})", schedule, moment(due))
+    return ""
 
 
 def _moment(value: object) -> dt.datetime | None:
@@ -560,41 +588,30 @@ class Relatives:
 def read_relatives(job: Job, scope: Scope, *, whole: bool) -> list[Relatives]:
     """Return parents, children and what the job submitted.
 
-    The keys of each are read in a statement, and counted in one more where they are many; the jobs in one for parents
-    and children. Of what it submitted, which may be for another organization, only what the user may see.
+    The keys of each are read in a statement, their jobs in one, and they are counted in one more where they are many.
+    Of what it submitted, which may be for another organization, only what the user may see.
     """
     links = JobDependency.primary.all()
-    parents = _keys(links.filter(child_id=job.pk).order_by("child_id", "parent_id"), "parent_id", whole)
-    children = _keys(links.filter(parent_id=job.pk).order_by("parent_id", "child_id"), "child_id", whole)
-    # Not by a join: a planner without statistics may walk all jobs for the first few in their order.
-    pks = [*parents.pks, *children.pks]
-    rows = {row[0]: Node(*row) for row in Job.primary.filter(pk__in=pks).order_by().values_list(*_COLUMNS)}
+    parents = links.filter(child_id=job.pk).order_by("child_id", "parent_id").values_list("parent_id", flat=True)
+    children = links.filter(parent_id=job.pk).order_by("parent_id", "child_id").values_list("child_id", flat=True)
     return [
-        _found("parents", _("Waits for"), parents, rows),
-        _found("children", _("Others that wait for it"), children, rows),
+        _depending("parents", _("Waits for"), parents, whole),
+        _depending("children", _("Others that wait for it"), children, whole),
         _submitted(job, scope, whole),
     ]
 
 
-class _Keys(NamedTuple):
-    """The first keys of relatives, how many there are, and whether that is a bound."""
-
-    pks: list[int]
-    number: int
-    is_counted_out: bool
-
-
-def _keys(links: QuerySet[JobDependency], column: str, whole: bool) -> _Keys:
+def _depending(key: str, title: str, keys: QuerySet[Any, int], whole: bool) -> Relatives:
     limit = ALL_RELATIVES if whole else MAX_RELATIVES
-    pks = list(links.values_list(column, flat=True)[: limit + 1])
-    return _Keys(pks[:limit], *((len(pks), False) if len(pks) <= limit else capped_count(links)))
-
-
-def _found(key: str, title: str, keys: _Keys, rows: dict[int, Node]) -> Relatives:
-    """Return relatives; one whose row is gone, of which a link is left for a moment, is not among them."""
-    jobs = [rows[pk] for pk in keys.pks if pk in rows]
-    count = keys.number - (len(keys.pks) - len(jobs))
-    return Relatives(key=key, title=title, jobs=jobs, count=count, is_counted_out=keys.is_counted_out)
+    pks = list(keys[: limit + 1])
+    count, is_counted_out = (len(pks), False) if len(pks) <= limit else capped_count(keys)
+    # Not by a join: a planner without statistics may walk all jobs for the first few in their order.
+    rows = Job.primary.filter(pk__in=pks[:limit]).order_by().values_list(*_COLUMNS)
+    found = {row[0]: Node(*row) for row in rows}
+    # A link is left for a moment of a job that is gone.
+    jobs = [found[pk] for pk in pks[:limit] if pk in found]
+    count -= len(pks[:limit]) - len(jobs)
+    return Relatives(key=key, title=title, jobs=jobs, count=count, is_counted_out=is_counted_out)
 
 
 def _submitted(job: Job, scope: Scope, whole: bool) -> Relatives:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import zip_longest
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -118,19 +118,6 @@ class SpanKind(StrEnum):
     BACKED_OFF = "backed-off"
 
 
-class Change(Protocol):
-    """A row of the Execution Log, as far as it is needed here."""
-
-    @property
-    def from_status(self) -> str: ...
-    @property
-    def to_status(self) -> str: ...
-    @property
-    def timestamp(self) -> dt.datetime: ...
-    @property
-    def attempt(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptSpan:
     """From when to when, in seconds on the axis; ``is_open`` if it goes on."""
@@ -150,8 +137,8 @@ class AttemptSpans:
 
     number: int | None = None
     spans: list[AttemptSpan] = field(default_factory=list)
-    started: Change | None = None
-    ended: Change | None = None
+    started: ExecutionLog | None = None
+    ended: ExecutionLog | None = None
 
     def seconds(self, kind: SpanKind) -> float | None:
         """Return for how long it did this; None where it did not."""
@@ -178,7 +165,7 @@ class Waterfall:
         return self.end - self.start
 
 
-def lay_out(changes: Sequence[Change], now: dt.datetime, total: int, most: int = MAX_ATTEMPTS) -> Waterfall:
+def lay_out(changes: Sequence[ExecutionLog], now: dt.datetime, total: int, most: int = MAX_ATTEMPTS) -> Waterfall:
     """Return the newest ``most`` attempts of a job with so many in all, from its changes of status in their order.
 
     Of a history that was read from its middle on, the first attempt may be a part of one.
@@ -206,7 +193,7 @@ def lay_out(changes: Sequence[Change], now: dt.datetime, total: int, most: int =
     return Waterfall(attempts=shown, start=start, end=axis.at, breaks=breaks, hidden=max(0, total - ran))
 
 
-def _kind_of(change: Change) -> SpanKind:
+def _kind_of(change: ExecutionLog) -> SpanKind:
     if change.to_status == Status.RUNNING:
         return SpanKind.RAN
     is_postponed = (change.from_status, change.to_status) == POSTPONED

@@ -17,10 +17,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from django_jobs import pools
-from django_jobs.admin.bar import RANGES, Links
+from django_jobs.admin.bar import RANGES, Links, tenant_name
 from django_jobs.admin.forms import SubmissionForm
 from django_jobs.admin.pages import (
     BaseAdmin,
@@ -123,23 +123,19 @@ def _full(kind: JobType, in_use: LimitsInUse, user: Any) -> list[Full]:
     if kind.max_running_per_organization is not None:
         full = in_use.full_organizations()
         names = current_ids(_first(full))
-        shown = [(line(names.get(pk) or _gone(pk), 40), full[pk]) for pk in _first(full)]
-        most = kind.max_running_per_organization
-        title = ngettext("Organizations at their limit of %(most)s", "Organizations at their limit of %(most)s", most)
-        title %= {"most": format_number(most)}
-        groups.append(("max_running_per_organization", title, shown, len(full) - len(shown)))
+        shown = [(line(tenant_name(pk, names.get(pk)), 40), full[pk]) for pk in _first(full)]
+        groups.append(_group(kind, "max_running_per_organization", shown, len(full)))
     if kind.concurrency_key and is_rekeyed(kind):
         lanes = in_use.full_keys()
         shown = [(_lane_words(kind, lane, user), lanes[lane]) for lane in _first(lanes)]
-        most = kind.max_running_per_key
-        title = ngettext("Keys at their limit of %(most)s", "Keys at their limit of %(most)s", most)
-        title %= {"most": format_number(most)}
-        groups.append(("max_running_per_key", title, shown, len(lanes) - len(shown)))
+        groups.append(_group(kind, "max_running_per_key", shown, len(lanes)))
     return groups
 
 
-def _gone(pk: Any) -> str:
-    return _("%(organization)s, which is gone") % {"organization": pk}
+def _group(kind: JobType, field: str, shown: list[tuple[Any, int]], count: int) -> Full:
+    column: Any = JobType._meta.get_field(field)
+    title = f"{capfirst(str(column.verbose_name))}: {format_number(getattr(kind, field))}"
+    return field, title, shown, count - len(shown)
 
 
 def _first(found: Mapping[Any, int]) -> list[Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.paginator import Page
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
@@ -639,62 +639,3 @@ def filter_of(jobs: JobList) -> JobFilter:
     if others := jobs.get_filters_params().keys() - LIST_TERMS.keys():
         raise TypeError(f"No filter of jobs has these names: {', '.join(sorted(others))}.")
     return jobs.job_filter()
-
-
-# What the page of a job tells of the batch that it belongs to, and of what submitted it.
-
-
-def batch_line(site: str, job: Job) -> SafeString | str:
-    """Return the batch that a job counts for, with a link."""
-    found = Batch.primary.filter(pk=job.batch_id or 0).only("name", "created_at").first()
-    return _("a batch that is deleted") if found is None else _named(site, found)
-
-
-def followed_line(site: str, job: Job, batch: Batch) -> SafeString:
-    """Return the batch that submitted a job when it ended, with a link and the reason."""
-    code, text = "on_failure", _("{batch}, when it had ended and not all of its jobs completed")
-    if batch.then_job_id == job.pk:
-        code, text = "then", _("{batch}, when it had ended and all its jobs completed")
-    return format_html(text, batch=_named(site, batch, code))
-
-
-def followed_batch(job: Job) -> Batch | None:
-    """Return the batch at whose end the job was submitted."""
-    if job.submitted_by_id is not None or job.batch_id is not None:
-        return None
-    rows = Batch.primary.filter(Q(then_job_id=job.pk) | Q(on_failure_job_id=job.pk))
-    return rows.only("name", "created_at", "then_job_id").first()
-
-
-def submitter_of(job: Any) -> Job | None:
-    """Return the job whose handler submitted a job, read once for a page; None if there is none, or it is deleted."""
-    if "submitter_found" not in job.__dict__:
-        rows = Job.primary.filter(pk=job.submitted_by_id or 0).only("created_at", "organization_id")
-        job.submitter_found = rows.first()
-    found: Job | None = job.submitter_found
-    return found
-
-
-def is_submitter_hidden(scope: Scope, job: Job) -> bool:
-    """Return whether the handler of another organization's job submitted this one, whose jobs the user does not see."""
-    found = submitter_of(job) if job.submitted_by_id is not None else None
-    if found is None or found.organization_id == job.organization_id:
-        return False
-    return not scope.includes(found.organization_id)
-
-
-def submitter_line(site: str, job: Job) -> SafeString | str:
-    """Return the job whose handler submitted a job, with a link, and in which attempt."""
-    found = submitter_of(job)
-    if found is None:
-        name: SafeString | str = _("a job that is deleted")
-    else:
-        name = format_html('<a href="{}">{}</a>', Links(site).change("job", found.pk), found.name)
-    if not job.submitted_by_attempt:
-        return name
-    return format_html(_("{job}, attempt {number}"), job=name, number=job.submitted_by_attempt)
-
-
-def _named(site: str, batch: Batch, code: str = "batch") -> SafeString | str:
-    """Return a batch as a link to its page; ``code`` says what it is to the job."""
-    return format_html('<a href="{}" data-code="{}">{}</a>', Links(site).change("batch", batch.pk), code, batch)

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext, pgettext
 
 from django_jobs import pools
 from django_jobs.admin import reasons
-from django_jobs.admin.bar import Links, OpenPages, Range
+from django_jobs.admin.bar import Links, OpenPages, Range, tenant_name
 from django_jobs.admin.charts import Chart, Series, draw_spark
 from django_jobs.admin.pages import Notice
 from django_jobs.admin.workers import WorkerLoad, read_workers
@@ -367,10 +367,9 @@ def tenant_rows(request: HttpRequest, links: Links, now: Now) -> list[dict[str, 
     rows = []
     for pk, (waiting, running) in now.busiest.items():
         tenant, share = tenants.get(pk), running / now.running if now.running else 0.0
-        name = _("%(organization)s, which is gone") % {"organization": pk} if tenant is None else str(tenant)
         rows.append(
             {
-                "name": line(name, 60),
+                "name": line(tenant_name(pk, tenant), 60),
                 "url": pages.get(pk, ""),
                 "jobs_url": "" if tenant is None else links.jobs(organization=id_of(tenant)),
                 "is_active": tenant is None or may_start(tenant),

@@ -25,7 +25,7 @@ from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext_lazy, pgettext_lazy
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.bar import Links, OpenPages
+from django_jobs.admin.bar import Links, OpenPages, tenant_name
 from django_jobs.admin.filters import MAX_TYPES, Choice, NarrowingTerm, choosing, offering, organizations_seen
 from django_jobs.admin.pages import (
     CONFIRMED,
@@ -309,11 +309,11 @@ class ScheduleList(DeclaredList):
 
 def note_tenants(schedules: list[Any]) -> None:
     """Note on each schedule the id of its organization, or words for it."""
-    ids: dict[Any, str] = current_ids({row.organization_id for row in schedules} - {None})
+    ids = current_ids({row.organization_id for row in schedules} - {None})
     for row in schedules:
-        gone = _("(deleted: key %(key)s)") % {"key": row.organization_id}
-        row.tenant_is_gone = row.organization_id is not None and row.organization_id not in ids
-        row.shown_tenant = str(EACH_ORGANIZATION) if row.organization_id is None else ids.get(row.organization_id, gone)
+        pk = row.organization_id
+        row.tenant_is_gone = pk is not None and pk not in ids
+        row.shown_tenant = str(EACH_ORGANIZATION) if pk is None else tenant_name(pk, ids.get(pk))
 
 
 def note_pages(schedules: list[Any], pages: OpenPages) -> None:
