@@ -12,8 +12,8 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.bar import Links, OpenPages, with_page
-from django_jobs.admin.pages import Button, SeesJobs, is_system_admin, sees_jobs, view
+from django_jobs.admin.bar import OpenPages, with_page
+from django_jobs.admin.pages import Button, Links, SeesJobs, is_system_admin, sees_jobs, view
 from django_jobs.admin.writing import brief_duration
 from django_jobs.engine.alerts import rules
 from django_jobs.engine.alerts.reading import AlertsSeen, names_of_concerned, read_alerts, read_lately

@@ -17,14 +17,13 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.html import format_html
-from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, gettext_lazy, pgettext
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.pages import bar_numbers, is_system_admin, tenant
+from django_jobs.admin.pages import Links, bar_numbers, is_system_admin, tenant
 from django_jobs.admin.writing import CappedCount, line, linked, zone_text
 from django_jobs.engine.alerts.reading import read_lately
 from django_jobs.engine.dispatch.window import live_workers
@@ -163,41 +162,6 @@ def worker_jobs(links: Links, name: str, limit: int = NAME) -> SafeString | str:
 def owner_jobs(links: Links, name: str, limit: int = NAME) -> SafeString | str:
     """Return a user's name as a link to the jobs that they own."""
     return linked(links.jobs(owner=name) if name else "", line(name, limit))
-
-
-# The addresses of the console's pages.
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Addresses in the admin site of this name: a host may register the console in a site of its own."""
-
-    site: str
-
-    def page(self, name: str, *args: Any, **query: Any) -> str:
-        """Return the address of one of the site's pages, such as ``job_run_again``. ``query`` goes behind it."""
-        address = reverse(f"{self.site}:django_jobs_{name}", args=[quote(arg) for arg in args])
-        return f"{address}?{urlencode(query, doseq=True)}" if query else address
-
-    def change(self, model: str, pk: Any) -> str:
-        """Return the address of the page of one row."""
-        return self.page(f"{model}_change", pk)
-
-    def list(self, model: str, **query: Any) -> str:
-        """Return the address of a list. ``query`` are its filters; those that are None are left out."""
-        return self.page(f"{model}_changelist", **{name: value for name, value in query.items() if value is not None})
-
-    def jobs(self, **query: Any) -> str:
-        """Return the address of the list of jobs that these filters leave."""
-        return self.list("job", **query)
-
-    def failures(self, job_type: str = "", **query: Any) -> str:
-        """Return the address of the groups of failures, of this type if given."""
-        return self.list("failure", job_type=job_type or None, **query)
-
-    def failure_group(self, job_type: str, error_fingerprint: str, **query: Any) -> str:
-        """Return the address of the page of one group of failures."""
-        return self.page("failure_group", job_type=job_type, error_fingerprint=error_fingerprint, **query)
 
 
 # The numbers in the bar: counted up to a bound, and kept for some seconds for all who see the same jobs.

@@ -17,12 +17,13 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.bar import Links, OpenPages, organization_line, owner_jobs
+from django_jobs.admin.bar import OpenPages, organization_line, owner_jobs
 from django_jobs.admin.filters import NarrowingTerm, ages, choosing, offering, organizations_seen
 from django_jobs.admin.graph import Box, draw_graph, read_graph
 from django_jobs.admin.pages import (
     BaseAdmin,
     DeclaredList,
+    Links,
     News,
     Notice,
     OwnPages,
@@ -333,7 +334,7 @@ class BatchColumns(OwnPages):
         name = linked(url, tenant(batch))
         if not batch.owner_name:
             return format_html("{}", name)
-        owner = owner_jobs(Links(self.admin_site.name), batch.owner_name, 40)
+        owner = owner_jobs(self.links, batch.owner_name, 40)
         return format_html("{}<br><small>{}</small>", name, owner)
 
     @admin.display(description=gettext_lazy("ended jobs"))
@@ -344,7 +345,7 @@ class BatchColumns(OwnPages):
     @admin.display(description=gettext_lazy("failed"))
     def failed_jobs(self, batch: Any) -> SafeString | str:
         """Return how many of its jobs failed, by status, each as a link to these jobs."""
-        links = Links(self.admin_site.name)
+        links = self.links
         counts = [(status, batch.told.by_status[status]) for status in Status if status in WITH_ERRORS]
         return (
             format_html_join(
@@ -445,7 +446,7 @@ class BatchAdmin(BatchColumns, BatchFacts, SeesJobs):
     def _page_of(self, request: HttpRequest, batch: Any) -> dict[str, Any]:
         """Return what stands on a batch's page around its facts."""
         batch.pages = OpenPages(request, self.admin_site.name)
-        links = Links(self.admin_site.name)
+        links = self.links
         notices, failed = notices_of(batch), self._failures(request, batch)
         return {
             "subtitle": None,

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin import reasons
-from django_jobs.admin.bar import RANGES, Links, OpenPages, tenant_name, with_page
+from django_jobs.admin.bar import RANGES, OpenPages, tenant_name, with_page
 from django_jobs.admin.charts import draw_spark
 from django_jobs.admin.filters import NO_JOBS, TERMS_OF_ADDRESS
 from django_jobs.admin.operations import Row, link_to, rows_of, title_of
@@ -92,10 +92,6 @@ RETRY_ALL: Final = "retry_all"
 class FailureActions(SeesJobs):
     """The one address that all buttons post to."""
 
-    @property
-    def _links(self) -> Links:
-        return Links(self.admin_site.name)
-
     @view("act/", "act", post_only=True)
     def _act(self, request: HttpRequest) -> HttpResponse:
         """Do what the pressed button says, tell what became of it, and go back to where the user came from."""
@@ -128,10 +124,10 @@ class FailureActions(SeesJobs):
         except InvalidTransition as error:
             self.message_user(request, told(error), messages.WARNING, extra_tags=error.code)
             return HttpResponseRedirect(self._back(request, chosen))
-        page = self._links.change("job", job.pk)
+        page = self.links.change("job", job.pk)
         back = self._back(request, chosen) if "next" in request.POST else page
         link = format_html('<a href="{}"><bdi>{}</bdi></a>', page, job.name)
-        text, reason = reasons.retried(request, self._links, job, link, back)
+        text, reason = reasons.retried(request, self.links, job, link, back)
         level = messages.WARNING if reason else messages.INFO
         self.message_user(request, text, level, extra_tags=reason or "retried")
         return HttpResponseRedirect(back)
@@ -147,11 +143,11 @@ class FailureActions(SeesJobs):
             self._tell_empty(request)
             return HttpResponseRedirect(self._back(request, chosen))
         database.once_on_commit(bar_numbers.clear)
-        link = link_to(self._links, started, title_of(started))
+        link = link_to(self.links, started, title_of(started))
         text = format_html(_("Started: {operation}. It goes on in the background."), operation=link)
         self.message_user(request, text, messages.INFO, extra_tags="started")
-        there = self._back(request, chosen) if "next" in request.POST else self._links.change("operation", started.pk)
-        waits = reasons.will_wait(request, self._links, chosen.job_type, there)
+        there = self._back(request, chosen) if "next" in request.POST else self.links.change("operation", started.pk)
+        waits = reasons.will_wait(request, self.links, chosen.job_type, there)
         if waits is not None:
             text, reason = waits
             self.message_user(request, text, messages.WARNING, extra_tags=reason)
@@ -163,7 +159,7 @@ class FailureActions(SeesJobs):
 
     def _back(self, request: HttpRequest, chosen: Chosen) -> str:
         """Return where the user came from if that is an address of this site, else the page of what was acted on."""
-        return address_to_go_back_to(request) or self._links.failures(chosen.job_type)
+        return address_to_go_back_to(request) or self.links.failures(chosen.job_type)
 
 
 # What failed, in groups of like errors: the list of groups and the page of one.
@@ -202,9 +198,9 @@ class FailureAdmin(FailureActions):
             bound=BOUND,
             narrowed=chosen.words(),
             choices=self._choices(chosen),
-            list_url=self._links.jobs(**chosen.list_query()),
-            retry_url=self._links.page("job_all_retry", **chosen.list_query()),
-            log_url=self._links.list(
+            list_url=self.links.jobs(**chosen.list_query()),
+            retry_url=self.links.page("job_all_retry", **chosen.list_query()),
+            log_url=self.links.list(
                 "executionlog", became=FAILURES, since=RANGES["day"].key, job_type=chosen.job_type or None
             )
             if pages.opens(ExecutionLog)
@@ -232,7 +228,7 @@ class FailureAdmin(FailureActions):
         }
 
     def _operations(self, request: HttpRequest, found: Iterable[Operation]) -> list[Row]:
-        return rows_of(self._links, found, request.user)
+        return rows_of(self.links, found, request.user)
 
     @view("group/", "group")
     def _group(self, request: HttpRequest) -> HttpResponse:
@@ -263,7 +259,7 @@ class FailureAdmin(FailureActions):
             error=block(row["newest"].error_message, whole=whole, all_url=all_url),
             traceback=block(traceback, whole=whole, all_url=all_url) if traceback else "",
             narrowed=chosen.words(GROUP),
-            whole_url=self._links.failure_group(group.job_type, group.error_fingerprint),
+            whole_url=self.links.failure_group(group.job_type, group.error_fingerprint),
             jobs=self._newest(request, chosen),
             **self._shared(request, chosen, now),
             operations=self._operations(request, done),

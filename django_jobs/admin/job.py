@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.acts import JobActions
-from django_jobs.admin.bar import Links, OpenPages, organization_line, owner_jobs, worker_jobs
+from django_jobs.admin.bar import OpenPages, organization_line, owner_jobs, worker_jobs
 from django_jobs.admin.filters import JOB_FILTERS
 from django_jobs.admin.forms import RunAgain
 from django_jobs.admin.graph import Box, Node, draw_graph, make_graph
@@ -40,6 +40,7 @@ from django_jobs.admin.jobs import (
 )
 from django_jobs.admin.pages import (
     BaseAdmin,
+    Links,
     NobodyWrites,
     OwnPages,
     is_system_admin,
@@ -109,7 +110,7 @@ class JobFacts(BaseAdmin):
 
     def facts_of(self, request: HttpRequest, job: Job, names: Names, *, whole: bool, results: bool) -> list[FactGroup]:
         """Return the facts. What lies under the keys ``names`` is masked; without ``results`` none is told."""
-        pages, links = OpenPages(request, self.admin_site.name), Links(self.admin_site.name)
+        pages, links = OpenPages(request, self.admin_site.name), self.links
         kind, is_admin = type_of(job), is_system_admin(request)
         type_url = pages.job_type(kind)
         type_name, worker = line(job.job_type_id, 60), job.worker_name if is_admin else ""
@@ -249,7 +250,7 @@ class JobPage(JobFacts, JobLogs):
         """Return what the template of a job's page shows around the fields."""
         whole, is_admin, now = ALL in request.GET, is_system_admin(request), database.now()
         names, results = hidden_from(request.user), may_read_results(request, job)
-        links = Links(self.admin_site.name)
+        links = self.links
         logs = self.read_logs(job, scope_of(request), whole=whole)
         history = read_history(job, now, links, whole=whole, is_for_admins=is_admin, logs=logs)
         error = read_error(job, history["traceback"], now, links, whole=whole)

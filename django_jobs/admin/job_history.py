@@ -17,8 +17,8 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_jobs.admin.bar import Links, worker_jobs
-from django_jobs.admin.pages import OwnPages, view
+from django_jobs.admin.bar import worker_jobs
+from django_jobs.admin.pages import Links, OwnPages, view
 from django_jobs.admin.writing import badge, block, brief_duration, line, moment, zone_text
 from django_jobs.engine.execution.handler_logs import Line
 from django_jobs.engine.scope import Scope, scope_of

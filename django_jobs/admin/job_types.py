@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs import pools
-from django_jobs.admin.bar import RANGES, Links, tenant_name
+from django_jobs.admin.bar import RANGES, tenant_name
 from django_jobs.admin.forms import SubmissionForm
 from django_jobs.admin.pages import (
     BaseAdmin,
@@ -429,7 +429,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
                 "submit_url": self.url_of("submit", kind.pk) if scope_of(request).submittable([kind]) else "",
                 "state": self.state(kind),
             }
-            links = Links(self.admin_site.name)
+            links = self.links
             context |= {"failures_url": links.failures(kind.pk), "jobs_url": links.jobs(job_type=kind.pk)}
         return super().render_change_form(request, context, *args, **kwargs)
 

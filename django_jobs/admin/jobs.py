@@ -24,12 +24,12 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, gettext_lazy
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.bar import Links
 from django_jobs.admin.filters import COLUMNS, NEWEST, NO_JOBS, Counts, TermsFilter, of_all_statuses, of_keys, of_newest
 from django_jobs.admin.pages import (
     BaseAdmin,
     CappedPaginator,
     DeclaredList,
+    Links,
     OwnPages,
     is_system_admin,
     keys_of,

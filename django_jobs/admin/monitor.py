@@ -14,7 +14,7 @@ from django.utils.translation import pgettext
 
 from django_jobs.admin import bar, batches, operations, reasons
 from django_jobs.admin.alarms import panel_of
-from django_jobs.admin.bar import RANGES, Links, Range
+from django_jobs.admin.bar import RANGES, Range
 from django_jobs.admin.charts import as_table, draw, draw_bars
 from django_jobs.admin.monitor_numbers import (
     WORKERS_SHOWN,
@@ -29,7 +29,7 @@ from django_jobs.admin.monitor_numbers import (
     time_rows,
     type_rows,
 )
-from django_jobs.admin.pages import SeesJobs, is_system_admin, socket_url, view
+from django_jobs.admin.pages import Links, SeesJobs, is_system_admin, socket_url, view
 from django_jobs.admin.workers import last_tick
 from django_jobs.admin.writing import CappedCount, brief_duration, format_number, format_percent
 from django_jobs.engine.alerts.reading import read_alerts
@@ -97,7 +97,7 @@ class MonitorAdmin(SeesJobs):
     def _read(self, request: HttpRequest, chosen: Range) -> dict[str, Any]:
         organizations = scope_of(request).organizations
         moment = database.now()
-        links = Links(self.admin_site.name)
+        links = self.links
         now = read_now(organizations, moment)
         traffic = read_traffic(organizations, chosen, moment)
         known = None if is_system_admin(request) else list(traffic.types)

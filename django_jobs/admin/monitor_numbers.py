@@ -17,9 +17,9 @@ from django.utils.translation import ngettext, pgettext
 
 from django_jobs import pools
 from django_jobs.admin import reasons
-from django_jobs.admin.bar import Links, OpenPages, Range, tenant_name
+from django_jobs.admin.bar import OpenPages, Range, tenant_name
 from django_jobs.admin.charts import Chart, Series, draw_spark
-from django_jobs.admin.pages import Notice
+from django_jobs.admin.pages import Links, Notice
 from django_jobs.admin.workers import WorkerLoad, read_workers
 from django_jobs.admin.writing import CappedCount, brief_duration, format_number, format_percent, line
 from django_jobs.engine.access import may_start

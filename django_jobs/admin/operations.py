@@ -21,10 +21,11 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin.bar import Links, OpenPages
+from django_jobs.admin.bar import OpenPages
 from django_jobs.admin.jobs import filter_of
 from django_jobs.admin.pages import (
     DeclaredList,
+    Links,
     News,
     Notice,
     OwnPages,
@@ -202,7 +203,7 @@ class OperationAdmin(SeesJobs):
             note = notes_seen_by(request.user, [operation])[operation.pk]
             context |= {"title": title, "subtitle": None, **progress_of(operation, note)}
             context["switches"] = self.offered(request, operation)
-            context["jobs_url"] = Links(self.admin_site.name).jobs(operation=operation.pk)
+            context["jobs_url"] = self.links.jobs(operation=operation.pk)
             context["rate_url"] = self.url_of("rate", operation.pk) if operation.is_open else ""
             context["rate_form"] = RateForm(initial={"rate": operation.per_minute})
             context["is_waiting"] = operation.is_open and not leader(database.now()).is_alive
@@ -233,11 +234,6 @@ class OperationAdmin(SeesJobs):
 
 class JobsUnderWay(OwnPages):
     """The part of the list that tells of operations, and the views that an open page asks."""
-
-    @property
-    def links(self) -> Links:
-        """Return the addresses of this site's pages."""
-        return Links(self.admin_site.name)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         response = super().changelist_view(request, extra_context)

@@ -18,7 +18,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
-from django_jobs.admin.bar import Links
 from django_jobs.admin.pages import (
     CappedPaginator,
     DeclaredList,
@@ -144,7 +143,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     def failed(self, organization: Any) -> SafeString | str:
         """Return how many of its jobs failed, as a link to their list, where all can be retried."""
         found = organization.shown_failed
-        address = Links(self.admin_site.name).jobs(status=sorted(WITH_ERRORS), organization=id_of(organization))
+        address = self.links.jobs(status=sorted(WITH_ERRORS), organization=id_of(organization))
         if not (found.count or found.is_cut):
             return str(found)
         return format_html('<a href="{}">{}</a>', address, found)
@@ -152,7 +151,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         organization = context["original"]
         if organization is not None:
-            load, links = read_load(organization.pk), Links(self.admin_site.name)
+            load, links = read_load(organization.pk), self.links
             context |= {"load": load, "load_rows": load_rows(load)}
             # Staff may see organizations, and no jobs.
             if sees_jobs(request):

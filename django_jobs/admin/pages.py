@@ -26,7 +26,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, get_script_prefix, path, reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext as _
@@ -258,6 +258,38 @@ class NobodyWrites(SystemAdminWrites):
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Addresses in the admin site of this name: a host may register the console in a site of its own."""
+
+    site: str
+
+    def page(self, name: str, *args: Any, **query: Any) -> str:
+        """Return the address of one of the site's pages, such as ``job_run_again``. ``query`` goes behind it."""
+        address = reverse(f"{self.site}:django_jobs_{name}", args=[quote(arg) for arg in args])
+        return f"{address}?{urlencode(query, doseq=True)}" if query else address
+
+    def change(self, model: str, pk: Any) -> str:
+        """Return the address of the page of one row."""
+        return self.page(f"{model}_change", pk)
+
+    def list(self, model: str, **query: Any) -> str:
+        """Return the address of a list. ``query`` are its filters; those that are None are left out."""
+        return self.page(f"{model}_changelist", **{name: value for name, value in query.items() if value is not None})
+
+    def jobs(self, **query: Any) -> str:
+        """Return the address of the list of jobs that these filters leave."""
+        return self.list("job", **query)
+
+    def failures(self, job_type: str = "", **query: Any) -> str:
+        """Return the address of the groups of failures, of this type if given."""
+        return self.list("failure", job_type=job_type or None, **query)
+
+    def failure_group(self, job_type: str, error_fingerprint: str, **query: Any) -> str:
+        """Return the address of the page of one group of failures."""
+        return self.page("failure_group", job_type=job_type, error_fingerprint=error_fingerprint, **query)
+
+
 #: The field of a page that asks, by which it tells that somebody has confirmed.
 CONFIRMED: Final = "confirmed"
 
@@ -338,10 +370,14 @@ class OwnPages(BaseAdmin):
         own.sort(key=lambda pattern: "<path:" in str(pattern.pattern))
         return own if self.only_own else [*own, *super().get_urls()]
 
+    @property
+    def links(self) -> Links:
+        """Return the addresses of this site's pages."""
+        return Links(self.admin_site.name)
+
     def url_of(self, page: str, pk: Any = None) -> str:
         """Return the address of one of this model's pages, of the list or, with ``pk``, of a row."""
-        name = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_{page}"
-        return reverse(name, args=() if pk is None else (quote(pk),))
+        return self.links.page(f"{self.opts.model_name}_{page}", *([] if pk is None else [pk]))
 
     def go_to(self, pk: Any) -> HttpResponseRedirect:
         """Return a redirect to an object's own page, which shows the messages."""

@@ -18,9 +18,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs import pools
-from django_jobs.admin.bar import Links
 from django_jobs.admin.jobs import type_of
-from django_jobs.admin.pages import Button, Notice, is_system_admin
+from django_jobs.admin.pages import Button, Links, Notice, is_system_admin
 from django_jobs.admin.writing import NOTHING, brief_duration, format_duration, format_number, line
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.alerts.rules import BREAKER_OPEN, NO_WORKER

@@ -25,13 +25,14 @@ from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext_lazy, pgettext_lazy
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.bar import Links, OpenPages, tenant_name
+from django_jobs.admin.bar import OpenPages, tenant_name
 from django_jobs.admin.filters import MAX_TYPES, Choice, NarrowingTerm, choosing, offering, organizations_seen
 from django_jobs.admin.pages import (
     CONFIRMED,
     BaseAdmin,
     CappedPaginator,
     DeclaredList,
+    Links,
     Notice,
     OwnPages,
     Switch,
@@ -572,7 +573,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
 
     def _page_of(self, request: HttpRequest, schedule: Any) -> dict[str, Any]:
         """Return what stands on a schedule's page around its form."""
-        links, whole = Links(self.admin_site.name), ALL in request.GET
+        links, whole = self.links, ALL in request.GET
         verb = "pause" if schedule.is_enabled else "resume"
         return {
             "change": True,

@@ -20,8 +20,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from django_jobs import pools
-from django_jobs.admin.bar import Links
-from django_jobs.admin.pages import News, SeesJobs, Switch, is_system_admin, sentence, view
+from django_jobs.admin.pages import Links, News, SeesJobs, Switch, is_system_admin, sentence, view
 from django_jobs.admin.writing import ago, brief_duration, line, zone_of
 from django_jobs.engine import timing
 from django_jobs.engine.control.switches import Order, give_order, live_worker
@@ -88,7 +87,7 @@ class WorkerAdmin(SeesJobs):
 
     @view("", "changelist")
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        fleet = read_fleet(Links(self.admin_site.name), database.now())
+        fleet = read_fleet(self.links, database.now())
         title = capfirst(_("workers"))
         return self.page(
             request,
