@@ -13,9 +13,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import lazy
 from django.utils.html import format_html, format_html_join
-from django.utils.text import format_lazy
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.jobs import LARGE, MAX_ROWS, csv_of
 from django_jobs.admin.operations import JobOperations, priority_field
@@ -135,7 +135,7 @@ class JobActions(JobOperations):
         others = format_html_join(", ", "{} {}", ((format_number(left[key]), badge(key)) for key in sorted(left)))
         nothing, counts = None, {"count": format_number(sum(offered)), "total": format_number(len(jobs))}
         if not jobs:
-            nothing = "not_found", _("There is no such job any more.")
+            nothing = "not_found", capfirst(_("deleted meanwhile"))
         elif not any(offered):
             nothing = "nothing_to_do", format_html(_("Nothing can be done: {others}."), others=others)
         text = _("{count} of {total} as they stand now; not {others}.")
@@ -176,10 +176,8 @@ class JobActions(JobOperations):
 
 
 def _title(name: str, jobs: Sequence[Job]) -> str:
-    values = {"act": Action(name).label, "count": format_number(len(jobs))}
-    if len(jobs) == 1:
-        return _("%(act)s: %(job)s?") % {**values, "job": jobs[0].name}
-    return ngettext("%(act)s: %(count)s job?", "%(act)s: %(count)s jobs?", len(jobs)) % values
+    what = jobs[0].name if len(jobs) == 1 else f"{_('jobs')}: {format_number(len(jobs))}"
+    return _("%(act)s: %(name)s?") % {"act": Action(name).label, "name": what}
 
 
 def report(action: str, outcomes: Sequence[ActOutcome], missing: int = 0) -> Iterable[tuple[str, int, str]]:

@@ -170,7 +170,7 @@ class AlertRows:
             own_url = self._schedules.get(alert.facts.get("schedule") or 0, "")
             yield Button(words=_("See what to do"), url=_subject_url(links, alert) if self._may_act else own_url)
         if alert.rule in _ABOUT_PROCESSES and self._may_act:
-            yield Button(words=_("Workers"), url=links.list("worker"))
+            yield Button(words=capfirst(_("workers")), url=links.list("worker"))
 
 
 def _lasted(alert: Alert, seconds: float, found: AlertsSeen) -> str:

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 from django.utils.translation import gettext as _
 
@@ -97,7 +98,7 @@ def _told_of(text: Any, concerns: frozenset[str] = frozenset()) -> Callable[[Any
             for status, count in batch.told.by_status.items()
             if count and status in concerns
         ]
-        concerned = format_html("{} {}", _("Jobs concerned:"), format_html_join(comma(), "{} {}", counts))
+        concerned = format_html("{}: {}", capfirst(_("jobs")), format_html_join(comma(), "{} {}", counts))
         return [text, *([concerned] if counts else [])]
 
     return tell
@@ -186,7 +187,7 @@ class BatchFacts(BaseAdmin):
         names = hidden_from(pages.user)
         open_to = str(batch.get_open_to_display())  # beside those of server code
         if batch.open_to == OpenTo.OWNER and not batch.owner_name:
-            open_to = gettext("server code alone")
+            open_to = gettext("server code")
 
         def follow_up(pk: int | None) -> Callable[[Any], SafeString]:
             return lambda given: _follow_up(pages, names, given, pk)
@@ -206,7 +207,7 @@ class BatchFacts(BaseAdmin):
                 [Fact("if_failed", _("if not"), batch.on_failure, follow_up(batch.on_failure_job_id))],
             ),
             FactGroup(
-                _("Times"),
+                capfirst(_("times")),
                 [
                     Fact("created", _("created"), batch.created_at, moment),
                     Fact("started", _("started"), batch.started_at, moment),
@@ -218,7 +219,7 @@ class BatchFacts(BaseAdmin):
             FactGroup(
                 _("Changes"),
                 [
-                    Fact("canceled_on", _("canceled"), batch.canceled_at, moment),
+                    Fact("canceled_on", Status.CANCELED.label, batch.canceled_at, moment),
                     Fact("canceler", _("by"), batch.canceled_by, line),
                 ],
                 [Fact("retrier", _("last retried by"), batch.retried_by, line)],
@@ -488,6 +489,7 @@ class BatchAdmin(BatchColumns, BatchFacts, SeesJobs):
             "failures": [_failure_row(batch, *row, kinds.get(row[0].job_type_id)) for row in rows[:MAX_GROUPS]],
             "more_failures": max(0, len(found.groups) - MAX_GROUPS),
             "failures_are_cut": found.is_cut,
+            "parent_failed": REASONS["parent_failed"].long,
         }
 
     @staticmethod

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext
+from django.utils.translation import pgettext
 
 from django_jobs.admin.writing import format_number
 from django_jobs.texts import in_clauses
@@ -19,9 +18,6 @@ from django_jobs.texts import in_clauses
 # Charts: their numbers, what is told of them in words, and a table of them. The next section draws them.
 #
 # The table stands beside the drawing, for people who do not see it. Nothing here reads the database.
-
-
-EMPTY: Final = gettext_lazy("Nothing in this time.")
 
 
 def whole(value: float) -> str:
@@ -51,8 +47,6 @@ class Chart:
     labels: Sequence[str]
     columns: Sequence[Series] = ()
     lines: Sequence[Series] = ()
-    #: What is said in its place where there is nothing to draw.
-    empty: str | Promise = EMPTY
     #: The time zone of the labels, in words.
     zone: str = ""
     #: Writes a value for people.
@@ -78,7 +72,7 @@ class Chart:
     def describe(self) -> str:
         """Return the ranges of the values in words, for people who do not see the chart."""
         if self.is_empty:
-            return str(self.empty)
+            return _("Nothing in this time.")
         parts = []
         for item in self.series:
             known = [value for value in item.values if value is not None]

@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy
 from django_jobs.admin import reasons
 from django_jobs.admin.bar import RANGES, OpenPages, tenant_name, with_page
 from django_jobs.admin.charts import draw_spark
-from django_jobs.admin.filters import NO_JOBS, TERMS_OF_ADDRESS
+from django_jobs.admin.filters import MAX_SHOWN, NO_JOBS, TERMS_OF_ADDRESS
 from django_jobs.admin.operations import Row, link_to, rows_of, title_of
 from django_jobs.admin.pages import (
     FAILURES,
@@ -97,17 +97,17 @@ class FailureActions(SeesJobs):
         """Do what the pressed button says, tell what became of it, and go back to where the user came from."""
         action, chosen = request.POST.get("action", ""), chosen_by(request.user, request.POST)
         if "job_type" not in chosen.given:
-            text = _("Nothing was done: say which job type is meant.")
+            text = _("Give a value: a blank one would name all jobs.")
             self.message_user(request, text, messages.WARNING, extra_tags="needs_job_type")
         elif not chosen.is_known:
-            text = _("Nothing was done: there is no such organization or state, or you may not see it.")
+            text = _("There is no such organization or state, or you may not see it.")
             self.message_user(request, text, messages.WARNING, extra_tags="unknown_choice")
         elif action == RETRY_ONE:
             return self._retry_one(request, chosen)
         elif action == RETRY_ALL:
             return self._start(request, chosen)
         else:
-            text = _("Nothing was done: there is no such button.")
+            text = _("%(value)s: there is no such choice") % {"value": action[:MAX_SHOWN]}
             self.message_user(request, text, messages.WARNING, extra_tags="unknown_button")
         return HttpResponseRedirect(self._back(request, chosen))
 
@@ -144,7 +144,7 @@ class FailureActions(SeesJobs):
             return HttpResponseRedirect(self._back(request, chosen))
         database.once_on_commit(bar_numbers.clear)
         link = link_to(self.links, started, title_of(started))
-        text = format_html(_("Started: {operation}. It goes on in the background."), operation=link)
+        text = format_html("{}: {}", capfirst(_("started")), link)
         self.message_user(request, text, messages.INFO, extra_tags="started")
         there = self._back(request, chosen) if "next" in request.POST else self.links.change("operation", started.pk)
         waits = reasons.will_wait(request, self.links, chosen.job_type, there)
@@ -235,7 +235,7 @@ class FailureAdmin(FailureActions):
         chosen, now = chosen_by(request.user, request.GET), database.now()
         found = _read(request, chosen, now)
         if not GROUP.issubset(chosen.given) or not found.groups:
-            text = _("This group is empty by now: its jobs were retried, canceled or deleted.")
+            text = _("No such job is left: they were retried, canceled or deleted meanwhile.")
             self.message_user(request, text, messages.WARNING, extra_tags="empty_group")
             return HttpResponseRedirect(self.url_of("changelist"))
         return self._show(request, chosen, found, found.groups[0], now)
@@ -250,12 +250,13 @@ class FailureAdmin(FailureActions):
         return self.page(
             request,
             "failures/group.html",
-            _("Failures of %(type)s") % {"type": group.job_type},
+            f"{capfirst(_('failures'))}: {group.job_type}",
             group.job_type,
             parent=capfirst(_("failures")),
             row=row,
             news=news_of_group(row),
             is_cut=found.is_cut,
+            parent_failed=REASONS["parent_failed"].long,
             error=block(row["newest"].error_message, whole=whole, all_url=all_url),
             traceback=block(traceback, whole=whole, all_url=all_url) if traceback else "",
             narrowed=chosen.words(GROUP),
@@ -299,7 +300,7 @@ def _read(request: HttpRequest, chosen: Chosen, now: Any) -> Failures:
 #: The choices of the status, in the order in which they are offered.
 STATUSES: Final[tuple[tuple[Any, frozenset[Status]], ...]] = (
     (gettext_lazy("All"), frozenset()),
-    (gettext_lazy("Retried by themselves"), AWAITING_RETRY),
+    (gettext_lazy("To be retried"), AWAITING_RETRY),
     *((status.label, frozenset({status})) for status in Status if status in WITH_ERRORS),
 )
 #: What names a group.
@@ -533,8 +534,4 @@ def frame_words(raised: RaisedError) -> str:
     """Return where the exception was raised, in words; empty where that is not known."""
     if not raised.path:
         return ""
-    return _("%(file)s, line %(line)d, in %(function)s") % {
-        "file": raised.file,
-        "line": raised.line,
-        "function": raised.function,
-    }
+    return f"{raised.file}, {raised.line}: {raised.function}"

@@ -153,7 +153,7 @@ def statuses(_item: OfferedTerm) -> list[Choice]:
     """Return each status, all that failed, and those of them that will be retried by themselves."""
     several = (
         (WITH_ERRORS, gettext("Failed (all)")),
-        (AWAITING_RETRY, gettext("Failed or Timed Out, to be retried")),
+        (AWAITING_RETRY, gettext("To be retried")),
     )
     return [
         *(Choice((status.value,), status.label) for status in Status),

@@ -231,9 +231,6 @@ MASKED: Final = gettext_lazy(
     "%(mask)s stands for a value that you may not read. It stays only if you change none of the parameters; once you "
     "change one, type the hidden ones anew."
 )
-HIDDEN: Final = gettext_lazy(
-    "You may not read what it was. It goes along only if you leave this empty and change none of the parameters."
-)
 TYPE_IT: Final = gettext_noop("Type this value: what was there is hidden from you, and stays only if nothing changes.")
 SAME_WORK: Final = gettext_lazy(
     "The same work was submitted as {job} ({status}). "
@@ -292,7 +289,7 @@ class ParametersForm(forms.Form):
         is_hidden = name.casefold() in self.hidden
         field.initial = None
         if name in shown and is_hidden:
-            field.required, field.help_text = False, f"{field.help_text} {HIDDEN}".strip()
+            field.required, field.help_text = False, f"{field.help_text} {MASKED % {'mask': MASK}}".strip()
         elif name in shown:
             field.initial = _to_be_edited((self.serializer_fields or {})[name], shown[name])
         if isinstance(field.widget, forms.PasswordInput) and not is_hidden:
@@ -485,7 +482,7 @@ class RunAgain(OwnPages):
             self.message_user(request, done(_("Run again"), job.name), extra_tags="submitted")
             return self.go_to(made.pk)
         facts = [(capfirst(_("type")), job.job_type_id), (capfirst(_("organization")), shown_id(job))]
-        title = _("Run %(job)s again") % {"job": job.name}
+        title = f"{_('Run again')}: {job.name}"
         json_url = f"?{AS_JSON}=1" if form.serializer_fields else ""
         return self.form_page(request, form, title, facts, back_url=self.url_of("change", job.pk), json_url=json_url)
 

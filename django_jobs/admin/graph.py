@@ -172,7 +172,7 @@ def draw_graph(graph: Graph, address_of: AddressOf, here: int | None = None) -> 
         '<g class="djobs-links" aria-hidden="true">{3}</g>{4}</svg>',
         width,
         height,
-        _("Jobs from left to right: each waits for those that lead to it"),
+        _("From left to right: a job waits for those that lead to it."),
         lines,
         boxes,
     )

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -39,7 +40,6 @@ from django_jobs.admin.jobs import (
     type_of,
 )
 from django_jobs.admin.pages import (
-    BaseAdmin,
     Links,
     NobodyWrites,
     OwnPages,
@@ -70,7 +70,7 @@ from django_jobs.engine.execution import context
 from django_jobs.engine.execution.outcomes import PERMANENT
 from django_jobs.engine.execution.steps import title_of
 from django_jobs.engine.insight.failures import RaisedError, raised_error
-from django_jobs.engine.insight.reasons import of_all
+from django_jobs.engine.insight.reasons import REASONS, of_all, told
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.job_types.masking import Names, hidden_from, masked
 from django_jobs.engine.observers import without_carried
@@ -102,7 +102,7 @@ from django_jobs.statuses import (
 # The read-only facts on a job's page: what ``values.JobStatus`` tells of it, and what else its row has.
 
 
-class JobFacts(BaseAdmin):
+class JobFacts(OwnPages):
     """The facts of a job's page, in groups of lines. A fact that is empty for the job is left out."""
 
     # Django shows no field of its own.
@@ -168,12 +168,12 @@ class JobFacts(BaseAdmin):
 
 def _times(job: Job) -> FactGroup:
     return FactGroup(
-        _("Times"),
+        capfirst(_("times")),
         [
             Fact("created", _("created"), job.created_at, moment),
             Fact("due", _("due at"), job.run_at, moment),
             Fact("expires", _("expires at"), job.expires_at, moment),
-            Fact("queued", _("queued"), job.queued_at, moment),
+            Fact("queued", Status.QUEUED.label, job.queued_at, moment),
             Fact("started", _("started"), job.started_at, moment),
             Fact("ended_at", _("ended"), job.completed_at, moment),
         ],
@@ -191,7 +191,7 @@ def _cancellation(job: Job) -> FactGroup:
         _("Cancellation"),
         [
             Fact("cancel_requested", _("cancel requested"), job.cancel_requested_at, moment),
-            Fact("canceled", _("canceled"), job.canceled_at, moment),
+            Fact("canceled", Status.CANCELED.label, job.canceled_at, moment),
             Fact("canceler", _("by"), job.canceled_by, line),
         ],
     )
@@ -199,7 +199,7 @@ def _cancellation(job: Job) -> FactGroup:
 
 def _latest_attempt(pages: OpenPages, job: Job, worker: str) -> FactGroup:
     return FactGroup(
-        _("Worker"),
+        capfirst(_("worker")),
         [
             Fact("latest_attempt", _("attempt"), job.attempt),
             Fact("worker", _("worker"), worker, lambda name: worker_line(pages, name)),
@@ -419,20 +419,16 @@ def _told(job: Job, raised: RaisedError) -> tuple[str, str]:
 def next_of(job: Job, now: dt.datetime) -> tuple[str, str]:
     """Return what becomes of a job whose last attempt failed, if nobody does anything: a code, and words."""
     if job.status in AWAITING_RETRY:
-        values: dict[str, Any] = {"number": job.retry_count + 1, "total": job.max_retries + 1}
         seconds = (job.next_retry_at - now).total_seconds() if job.next_retry_at else 0.0
-        if seconds <= 0:
-            return "retry_due", _("It is due to be tried again, attempt %(number)d of %(total)d.") % values
-        values["duration"] = brief_duration(seconds)
-        return "retry", _("It will be tried again in %(duration)s, attempt %(number)d of %(total)d.") % values
+        due = _("in %(duration)s") % {"duration": brief_duration(seconds)} if seconds > 0 else _("now")
+        facts = {"next_try": due, "attempt": of_all(job.retry_count + 1, job.max_retries + 1)}
+        return "retry" if seconds > 0 else "retry_due", told("", facts)
+    code = "retries_spent" if job.max_retries else "no_retries"
     if job.is_orphaned:
-        text = _("A job that it waited for did not complete. Once that one is retried, this one comes to life with it.")
-        return "parent_failed", text
-    if job.error_type == PERMANENT:
-        return "permanent", _("The error is permanent: the job is not tried again by itself.")
-    return "retries_spent" if job.max_retries else "no_retries", _(
-        "It is not tried again by itself: no retries are left."
-    )
+        code = "parent_failed"
+    elif job.error_type == PERMANENT:
+        code = "permanent"
+    return code, str(REASONS.get(code, REASONS["no_retries"]).long)
 
 
 # What a job's handler has stored of its work: its steps and its checkpoint.

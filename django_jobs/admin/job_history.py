@@ -317,7 +317,7 @@ class JobLogs(OwnPages):
         row = AttemptLog.primary.filter(job_id=job.pk, attempt=attempt).first()
         if row is None:
             raise Http404
-        title = _("%(job)s: log of attempt %(number)d") % {"job": job.name, "number": attempt}
+        title = f"{job.name}: {_('attempt %(number)s') % {'number': attempt}}"
         back_url = self.url_of("change", job.pk)
         log = {"zone": zone_text(), "lines": _lines(row)}
         return self.page(request, "job/log.html", title, title, log=log, back_url=back_url, job=job)

@@ -103,6 +103,7 @@ def read_flow(kind: JobType, user: Any) -> dict[str, Any]:
         "rows": _rows(kind),
         "full": _full(kind, in_use, user),
         "is_rekeyed": is_rekeyed(kind),
+        "rekeying": reasons.REASONS["rekeying"].long,
     }
 
 
@@ -329,8 +330,8 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
     sortable_by = ("type_name", "max_retries", "pool")
     fieldsets = (
         (None, {"fields": ("type_name", "display_name", "description", "handler_method")}),
-        (gettext_lazy("What its jobs get"), {"fields": ("default_priority", "default_timeout")}),
-        (gettext_lazy("Who may submit it"), {"fields": ("submit_by", "requires_permission")}),
+        (capfirst(gettext_lazy("jobs")), {"fields": ("default_priority", "default_timeout")}),
+        (capfirst(gettext_lazy("submit by")), {"fields": ("submit_by", "requires_permission")}),
         (capfirst(gettext_lazy("retries")), {"fields": (*RETRY_FIELDS, "schedule")}),
         *LIMITS,
         (capfirst(gettext_lazy("state")), {"fields": ("is_enabled", "is_paused")}),

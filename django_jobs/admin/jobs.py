@@ -362,7 +362,7 @@ class JobColumns(BaseAdmin):
         """Return the job's organization and, below it, its owner."""
         name: SafeString | str = tenant(job)
         if not is_gone(job):
-            name = narrowing(job, name, gettext("Its jobs"), organization=shown_id(job))
+            name = narrowing(job, name, gettext("All its jobs"), organization=shown_id(job))
         return (
             format_html("{}<br><small>{}</small>", name, owner_cell(job)) if job.owner_name else format_html("{}", name)
         )
@@ -527,20 +527,20 @@ def cut(text: str) -> str:
 def type_cell(job: Job) -> SafeString:
     """Return the type, as a link to the jobs of it."""
     name = line(job.job_type_id, NAME)
-    return narrowing(job, name, _("Its jobs"), job_type=job.job_type_id)
+    return narrowing(job, name, _("All its jobs"), job_type=job.job_type_id)
 
 
 def owner_cell(job: Job) -> SafeString | str:
     """Return the owner's name, as a link to their jobs; a dash without one."""
     if not job.owner_name:
         return NOTHING
-    return narrowing(job, line(job.owner_name, NAME), _("Its jobs"), owner=job.owner_name)
+    return narrowing(job, line(job.owner_name, NAME), _("All its jobs"), owner=job.owner_name)
 
 
 def batch_cell(job: Any) -> SafeString | str:
     """Return the batch, as a link to its jobs; nothing where the job is in none."""
     batch = getattr(job, "batch_of_list", None)
-    return narrowing(job, batch.batch_id, _("Its jobs"), batch=batch.batch_id) if batch else ""
+    return narrowing(job, batch.batch_id, _("All its jobs"), batch=batch.batch_id) if batch else ""
 
 
 # What an open list asks for while its jobs run: how they stand now.

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
@@ -46,7 +47,7 @@ LOG_FILTERS: Final = (
     choosing(
         "became",
         gettext_lazy("what it became"),
-        lambda: [(FAILURES, _("A failed attempt")), *Status.choices],
+        lambda: [(FAILURES, capfirst(_("failed attempts"))), *Status.choices],
         became,
     ),
     offering("job_type", types_seen, TypeOfJob),

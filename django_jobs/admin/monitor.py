@@ -115,12 +115,12 @@ class MonitorAdmin(SeesJobs):
             *health.notices,
             *reasons.monitor_notices(moment, held, links, is_system_admin=known is None),
             *batches.monitor_notices(moment, organizations, links),
-            *operations.monitor_notices(request.user, links),
         ]
         back = f"{self.url_of('changelist')}?range={chosen.key}"
         failing = {alert.subject for alert in alarms.open if alert.rule == TYPE_FAILING}
         return self._numbers(request, links, now, traffic, health) | {
             "types": type_rows(request, links, traffic, failing, {item.job_type: item.organization for item in held}),
+            "under_way": operations.read_under_way(request.user, links),
             "alarms": panel_of(request, self.admin_site.name, alarms, back),
             "notices": [item for item in notices if not item.is_told_by(alert.key for alert in alarms.open)],
         }
@@ -156,7 +156,7 @@ def _depths(now: Now) -> Any:
     rows = [
         (str(priority.label), COLORS[priority], float(amount.count), str(amount)) for priority, amount in now.depths
     ]
-    return draw_bars("djobs-depths", _("Waiting jobs by priority"), rows)
+    return draw_bars("djobs-depths", _("Waiting by priority"), rows)
 
 
 # The numbers that tell at a glance whether jobs flow, each with a link to what it counts.
@@ -213,7 +213,7 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
             value=now.dead,
             url=links.failures(status=Status.DEAD_LETTER),
         ),
-        Tile(code="completed", name=_("Completed"), value=format_number(completed), note=rate),
+        Tile(code="completed", name=Status.COMPLETED.label, value=format_number(completed), note=rate),
         Tile(
             code="failure_rate",
             name=_("Failure rate"),
@@ -232,8 +232,7 @@ def _running_note(now: Now, health: Health) -> tuple[str, str]:
     """
     elsewhere = health.running_elsewhere(now.running_by)
     if elsewhere:
-        text = _("%(count)s of them with workers that are silent or unknown")
-        return "elsewhere", text % {"count": format_number(elsewhere)}
+        return "elsewhere", f"{_('silent')}: {format_number(elsewhere)}"
     code = "more_than_slots" if now.running > health.slots else "slots"
     return code, f"{LABELS['slots']}: {format_number(health.slots)}"
 

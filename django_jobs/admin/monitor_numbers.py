@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, pgettext
+from django.utils.translation import pgettext
 
 from django_jobs import pools
 from django_jobs.admin import reasons
@@ -21,7 +21,7 @@ from django_jobs.admin.bar import OpenPages, Range, tenant_name
 from django_jobs.admin.charts import Chart, Series, draw_spark
 from django_jobs.admin.pages import Links, Notice
 from django_jobs.admin.workers import WorkerLoad, read_workers
-from django_jobs.admin.writing import CappedCount, brief_duration, format_number, format_percent, line
+from django_jobs.admin.writing import CappedCount, brief_duration, format_duration, format_number, format_percent, line
 from django_jobs.engine.access import may_start
 from django_jobs.engine.insight.inspection import Leader, blocked, jobs
 from django_jobs.engine.insight.metrics import read_backlog, read_last_minutes
@@ -493,7 +493,7 @@ def _read_counts(
     since, seconds = chosen.begins(now), chosen.fine_seconds
     steps = read_last_minutes(organizations, since, seconds) if seconds else None
     if steps is not None:
-        by: Any = ngettext("by the second", "by %(count)d seconds", seconds) % {"count": seconds}
+        by: Any = format_duration(seconds)
         moments, label = chosen.fine_moments(now), chosen.fine_label_of
     else:
         by, moments, label = chosen.steps, chosen.moments(now), chosen.label_of
@@ -504,9 +504,9 @@ def _read_counts(
     for step in steps.values():
         totals.update(step)
 
-    def series(name: str, words: str, color: str, **more: Any) -> Series:
+    def series(name: str, words: Any, color: str, **more: Any) -> Series:
         numbers = [float(steps.get(moment, {}).get(name, 0)) for moment in moments]
-        return Series(name=words, color=color, values=numbers, **more)
+        return Series(name=str(words), color=color, values=numbers, **more)
 
     labels = [label(moment) for moment in moments]
     return totals, [
@@ -515,8 +515,10 @@ def _read_counts(
             title=_("What came and what ended, %(steps)s") % {"steps": by},
             labels=labels,
             zone=chosen.zone,
-            empty=_("Nothing in this time."),
-            columns=[series("completed", _("completed"), "good"), series("canceled", _("canceled"), "neutral")],
+            columns=[
+                series("completed", Status.COMPLETED.label, "good"),
+                series("canceled", Status.CANCELED.label, "neutral"),
+            ],
             lines=[series("submitted", _("submitted"), "info")],
         ),
         Chart(
@@ -524,7 +526,6 @@ def _read_counts(
             title=_("Failures, %(steps)s") % {"steps": by},
             labels=labels,
             zone=chosen.zone,
-            empty=_("Nothing in this time."),
             columns=[series("failed", _("failed attempts"), "warn")],
             lines=[series("died", _("dead letters"), "bad", is_dashed=True)],
         ),
@@ -541,7 +542,6 @@ def _chart_of_times(chosen: Range, found: Traffic) -> Chart:
         title=_("How long all but the slowest 5 %% took, %(steps)s") % {"steps": chosen.steps},
         labels=[chosen.label_of(moment) for moment in found.moments],
         zone=chosen.zone,
-        empty=_("Nothing in this time."),
         lines=[
             Series(name=_("waited"), color="info", values=waited),
             Series(name=_("ran"), color="active", values=ran, is_dashed=True),

@@ -27,7 +27,6 @@ from django_jobs.admin.pages import (
     DeclaredList,
     Links,
     News,
-    Notice,
     OwnPages,
     SeesJobs,
     Switch,
@@ -175,11 +174,11 @@ class OperationAdmin(SeesJobs):
         """Return whether one job is tried first, which, and above which share of failures it stops."""
         parts: list[SafeString | str] = []
         if operation.tries_one_first:
-            parts += [_("One job is tried first."), *self._first_job(operation)]
+            parts += [_("Try one first"), *self._first_job(operation)]
         if operation.stop_above is not None:
             share = format_exact(100 * operation.stop_above)
-            parts.append(_("It stops when more than %(share)s %% fail.") % {"share": share})
-        return format_html_join(" ", "{}", ((part,) for part in parts)) or "-"
+            parts.append(f"{_('Stop when more fail than, in percent')}: {share}")
+        return format_html_join(mark_safe("<br>"), "{}", ((part,) for part in parts)) or "-"
 
     def _first_job(self, operation: Any) -> list[SafeString | str]:
         """Return the job that is tried first, once it is known and while it is there for the reader."""
@@ -239,13 +238,13 @@ class JobsUnderWay(OwnPages):
         response = super().changelist_view(request, extra_context)
         context = getattr(response, "context_data", None) or {}
         if "cl" in context:
-            context["under_way"] = for_list(request.user, self.links)
+            context["under_way"] = read_under_way(request.user, self.links)
         return response
 
     @view("under-way/", "under_way")
     def _tell_under_way(self, request: HttpRequest) -> HttpResponse:
         """Return the part that tells of operations."""
-        context = {"under_way": for_list(request.user, self.links)}
+        context = {"under_way": read_under_way(request.user, self.links)}
         return TemplateResponse(request, "admin/django_jobs/job/under_way.html", context)
 
     @view("all/time/", "all_time")
@@ -398,7 +397,7 @@ class JobOperations(JobsUnderWay):
             found = None
         except MayNot as error:
             return self._refuse(request, error)
-        title = _("%(act)s: all jobs that match?") % {"act": Action(action).label}
+        title = _("%(act)s: %(name)s?") % {"act": Action(action).label, "name": _("all jobs")}
         return self.page(
             request,
             "job/operate.html",
@@ -564,7 +563,7 @@ def _parts(operation: Operation) -> list[str]:
     return [f"{word}: {counted(count, has_more=has_more)}" for word, count in found if count]
 
 
-# Operations that are under way, as other pages tell of them: in a list of links, or as notices of the monitor.
+# Operations that are under way, as other pages tell of them.
 
 
 #: Operations that a page lists; of the others it tells how many they are.
@@ -598,8 +597,8 @@ def link_to(links: Links, operation: Operation, title: str) -> SafeString:
     return format_html('<a href="{}"><bdi>{}</bdi></a>', links.change("operation", operation.pk), title)
 
 
-def for_list(user: Any, links: Links) -> dict[str, Any] | None:
-    """Return what the list of jobs says of the operations that are under way; None where there is none."""
+def read_under_way(user: Any, links: Links) -> dict[str, Any] | None:
+    """Return what a page says of the operations that are under way; None where there is none."""
     found = under_way(user)
     if not found:
         return None
@@ -608,28 +607,6 @@ def for_list(user: Any, links: Links) -> dict[str, Any] | None:
         "more": len(found[MAX_NOTICES:]),
         "url": links.list("operation"),
     }
-
-
-def monitor_notices(user: Any, links: Links) -> list[Notice]:
-    """Return a notice for each of the latest operations that are under way, and one that counts the others."""
-    found = under_way(user)
-    note_organizations(found[:MAX_NOTICES], user)
-    told = [_notice(item, links) for item in found[:MAX_NOTICES]]
-    more = len(found[MAX_NOTICES:])
-    if more:
-        text = _("and %(count)s more") % {"count": format_number(more)}
-        told.append(
-            Notice(level="info", code="more_operations", text=text, links=((_("Show"), links.list("operation")),))
-        )
-    return told
-
-
-def _notice(item: Operation, links: Links) -> Notice:
-    code = "paused" if item.state == Operation.State.PAUSED else "under_way"
-    text = sentence(
-        f"{item.get_state_display()}: {title_of(item)[:TITLE]}", listed([amount_words(item), item.user_name])
-    )
-    return Notice(level="info", code=code, text=text, links=((_("Show"), links.change("operation", item.pk)),))
 
 
 # How long an operation will take, in words, before it is started.

@@ -529,7 +529,7 @@ def done(act: object, name: object) -> str:
 
 def nothing_to_do(state: object) -> tuple[str, SafeString]:
     """Return the code and the text of a page that has nothing to ask, since a row is in this state already."""
-    return "nothing_to_do", format_html(_("Nothing is to be done: it is {state} by now."), state=state)
+    return "nothing_to_do", format_html(_("Nothing can be done: {others}."), others=state)
 
 
 def sentence(*parts: str) -> str:

@@ -126,7 +126,7 @@ def about_types(types: Collection[str] | None) -> list[Notice]:
 #: Breakers that the monitor tells one by one.
 SHOWN: Final = 5
 CLOSE: Final = gettext_lazy("Close now")
-MORE: Final = gettext_lazy("There are more; “manage.py jobs_check” names them.")
+MORE: Final = gettext_lazy("There are more.")
 
 
 def monitor_notices(
@@ -298,7 +298,7 @@ def retried(request: HttpRequest, links: Links, job: Job, link: Any, back: str) 
     ``link`` names the job. The message has the button that lets it go; that leads ``back``.
     """
     reason = describe(job).waiting_for or ""
-    text = format_html(_("{job} starts over. Its page shows what becomes of it."), job=link)
+    text = format_html("{}: {}", _("Retry"), link)
     if reason not in HOLDING:
         return text, ""
     text = format_html("{} {}", text, REASONS[reason].long)

@@ -600,7 +600,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         fieldsets: Any = [
             (None, {"fields": first}),
             (WHEN, {"fields": RULE}),
-            (_("Parameters of its jobs"), {"fields": form.parameter_names}),
+            (capfirst(_("parameters")), {"fields": form.parameter_names}),
             (_("How"), {"fields": OPTIONS}),
         ]
         context |= {
@@ -673,18 +673,7 @@ def facts_of(schedule: Any) -> list[tuple[str, Any]]:
     """Return the facts that no form changes."""
     owner = line(schedule.owner_name, 60) if schedule.owner_name else _("server code")
     kind = linked(schedule.type_url, line(schedule.job_type_id, 60))
-    facts: list[tuple[str, Any]] = [(capfirst(_("type")), kind), (_("Submits in the name of"), owner)]
-    if schedule.next_run_at is not None:
-        shown = format_html("{}{}{}", until(schedule.next_run_at), comma(), moment(schedule.next_run_at))
-        facts.append((_("Next firing"), shown))
-    firing = ScheduleFiring.primary.filter(schedule_id=schedule.pk).order_by("-pk").first()
-    if firing is None:
-        return [*facts, (capfirst(_("last firing")), _("It has not fired yet."))]
-    link = job_link(schedule.pages, firing, job_names([firing]).get(firing.job_id))
-    return [
-        *facts,
-        (capfirst(_("last firing")), format_html("{} {} {}", outcome_badge(firing), ago(firing.fired_at), link)),
-    ]
+    return [(capfirst(_("type")), kind), (capfirst(_("owner")), owner)]
 
 
 def read_declared(schedule: Schedule, names: Names) -> dict[str, Any] | None:
@@ -713,7 +702,7 @@ def _shown(name: str, value: Any, names: Names) -> SafeString | str:
         return as_json(masked(value, names), names)
     if isinstance(value, dt.datetime):
         return moment(value)
-    return _("none") if value in (None, "") else line(str(value), 100)
+    return _("(none)") if value in (None, "") else line(str(value), 100)
 
 
 # What a schedule's rule says, in the language of who reads it.

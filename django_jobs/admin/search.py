@@ -281,8 +281,8 @@ def _of_parameter(pair: Pair, scope: Scope) -> Meaning | Understood:
     """Return the jobs with this parameter, or why they cannot be searched for."""
     path = path_of(pair.key)
     if path is None:
-        text = _("“%(name)s” cannot be the name of a parameter.")
-        return Understood(problem=text % {"name": pair.key}, code="not_a_parameter")
+        text = f"{pair.key}: {_('Name a parameter, or a path such as customer.id.')}"
+        return Understood(problem=text, code="not_a_parameter")
     # Whoever may not read a value must not find out by guessing.
     if asks_for_hidden(path, pair.value, hidden_from(scope.user)):
         text = _("The values of %(name)s are hidden from you, so they cannot be searched for.")
@@ -299,7 +299,7 @@ def _of_key(pair: Pair, scope: Scope) -> Meaning | Understood:
     for finder in FINDERS.get(pair.key, (of_term(pair.key),)):
         for meaning in finder(pair.value, scope):
             return meaning
-    text = _("There is nothing of that name: %(pair)s") % {"pair": pair_text(pair.key, pair.value)}
+    text = _("%(value)s: there is no such choice") % {"value": pair_text(pair.key, pair.value)}
     return Understood(problem=text, code="unknown_name")
 
 
@@ -448,13 +448,12 @@ class SavedFilters(OwnPages, DeclaredLookups):
         form, user = NameForm(request.POST), _user_of(request)
         own = SavedFilter.primary.filter(user_id=user.pk)
         if not query:
-            text = _("Choose a filter or search for something first. Then it can be saved.")
+            text = _("Nothing is saved yet. Narrow the list of jobs, or search it, and choose “Save this filter”.")
             return text, messages.WARNING, "nothing_to_save"
         if len(query) > MAX_QUERY:
-            return _("This search is too long to be saved."), messages.WARNING, "too_long"
+            return _("Give at most %(most)s characters.") % {"most": MAX_QUERY}, messages.WARNING, "too_long"
         if not form.is_valid():
-            text = _("Not saved: the name must have 1 to %(most)s characters.") % {"most": MAX_NAME}
-            return text, messages.WARNING, "invalid_name"
+            return " ".join(form.errors["name"]), messages.WARNING, "invalid_name"
         name = form.cleaned_data["name"]
         if own.exclude(name=name).count() >= MOST:
             text = _("Not saved: you have %(most)s saved filters already. Delete one that you do not need any more.")
@@ -467,7 +466,7 @@ class SavedFilters(OwnPages, DeclaredLookups):
     @view("saved-filters/<int:pk>/delete/", "delete_filter", post_only=True)
     def _delete(self, request: HttpRequest, pk: int) -> HttpResponse:
         found = self._deletable(request).filter(pk__in=keys_of([str(pk)])).first()
-        text, level, code = _("This filter is not there any more."), messages.WARNING, "gone"
+        text, level, code = capfirst(_("deleted meanwhile")), messages.WARNING, "gone"
         if found is not None:
             found.delete()
             text, level, code = done(_("Delete"), found.name), messages.SUCCESS, "deleted"

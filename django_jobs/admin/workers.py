@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobs import pools
 from django_jobs.admin.pages import Links, News, SeesJobs, Switch, is_system_admin, sentence, view
@@ -38,20 +39,12 @@ from django_jobs.texts import comma, in_clauses, listed
 # The page of workers: what each runs, and the buttons that order their supervisors to be quiet, resume or stop.
 
 
-def _stopping_ends(_order: WorkerOrder) -> list[str]:
-    return [
-        _("It takes no new jobs."),
-        _(
-            "Jobs that run get the grace of a shutdown. Those that do not end by then are handed back, and start again "
-            "elsewhere without spending a retry."
-        ),
-        _(
-            "Then it exits. Nothing here can start it again; whatever keeps it running (systemd, Docker, Kubernetes) "
-            "may do so at once."
-        ),
-    ]
-
-
+#: What the orders mean.
+MEANING: Final = gettext_lazy(
+    "Quiet: it takes no new jobs, and finishes what runs, however long that takes. Stop: it takes no new jobs, gives "
+    "what runs the grace of a shutdown, hands back the rest, and exits; whatever started it (systemd, Docker, "
+    "Kubernetes) may start it again. A worker that is started anew takes jobs."
+)
 SWITCHES: Final = {
     "quiet": Switch(
         label=Order.QUIET.label,
@@ -66,7 +59,7 @@ SWITCHES: Final = {
     "stop": Switch(
         label=Order.STOP.label,
         code="stop_ordered",
-        asks=_stopping_ends,
+        asks=lambda _order: [MEANING],
         perform=lambda order, user: give_order(order.pk, Order.STOP, user),
     ),
 }
@@ -97,6 +90,7 @@ class WorkerAdmin(SeesJobs):
             fleet=fleet,
             news=news_of(fleet),
             no_worker=REASONS["no_worker"].long,
+            meaning=MEANING,
         )
 
     def find(self, request: HttpRequest, object_id: str) -> WorkerOrder | None:
@@ -150,7 +144,7 @@ def read_fleet(links: Links, now: dt.datetime) -> dict[str, Any]:
 def news_of(fleet: Mapping[str, Any]) -> News:
     """Return how many workers work, which do not and why, and whether the scheduler is silent."""
     others = [row for row in fleet["supervisors"] if not row["state"].works]
-    parts = [f"{_('Workers')}: {reasons.counted(len(fleet['supervisors']) - len(others))}"]
+    parts = [f"{capfirst(_('workers'))}: {reasons.counted(len(fleet['supervisors']) - len(others))}"]
     parts += [f"{row['title']}: {row['state'].word}" for row in others[:NAMED]]
     parts += [_("and %(count)s more") % {"count": len(others) - NAMED}] if len(others) > NAMED else []
     text = sentence(in_clauses(parts), "" if fleet["leader"].is_alive else str(REASONS["no_scheduler"].short))

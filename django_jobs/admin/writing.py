@@ -107,13 +107,9 @@ def block(text: str, *, whole: bool = False, all_url: str = "?all=1") -> SafeStr
     if len(text) <= limit:
         return shown
     if whole:
-        return format_html("{}<p>{}</p>", shown, _("Cut: it has %(count)s characters.") % _length(text))
-    all_of_it = _("Show all %(count)s characters") % _length(text)
+        return format_html("{}<p>{}</p>", shown, f"… ({format_number(len(text))})")
+    all_of_it = f"{_('Show all')} ({format_number(len(text))})"
     return format_html('{}<p><a href="{}">{}</a></p>', shown, all_url, all_of_it)
-
-
-def _length(text: str) -> dict[str, str]:
-    return {"count": format_number(len(text))}
 
 
 def as_json(value: Any, names: Names, *, whole: bool = False) -> SafeString | str:

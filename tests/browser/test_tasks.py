@@ -102,7 +102,7 @@ def test_57000_waiting_jobs_are_canceled_by_four_clicks(organization: Organizati
     expect(page.get_by_text("57,000 jobs.", exact=True)).to_be_visible()
     clicks.on(page.get_by_role("button", name="Cancel"))
     progress = page.locator("[data-djobs-part=progress]")
-    expect(progress).to_contain_text("0 of 57,000 looked at")
+    expect(progress).to_contain_text("Jobs looked at: 0 of 57,000")
     expect(page.locator("[data-djobs-entry=operation]")).to_contain_text("1")
     assert clicks.count <= 4
     work_off()

@@ -35,6 +35,7 @@ class Reason(NamedTuple):
 
 #: How facts are called where they are listed.
 LABELS: Final[Mapping[str, Any]] = {
+    "attempt": _("attempt"),
     "count": _("jobs"),
     "error": _("error"),
     "events": _("events"),
@@ -108,6 +109,12 @@ REASONS: Final[Mapping[str, Reason]] = {
         advice=_("Resume them on the admin's page of workers, or start another one."),
         shown=("waiting", "quiet"),
     ),
+    # Why a job that failed is not tried again by itself.
+    "parent_failed": Reason(
+        long=_("A job that it waited for did not complete. Once that one is retried, this one comes to life with it.")
+    ),
+    "permanent": Reason(long=_("The error is permanent: the job is not tried again by itself.")),
+    "no_retries": Reason(long=_("It is not tried again by itself: no retries are left.")),
     # What is wrong: the rules of alarms, and notices of the monitor.
     "no_scheduler": Reason(
         _("No scheduler"),

@@ -60,10 +60,9 @@ def test_operations_that_are_under_way_are_told_with_a_link(root: Client, mine: 
     pending_job(kind, mine)
     begun = [start(JobFilter(job_type=("mails",)), None, "cancel") for _ in range(5)]
     verbs.pause_operation(begun[-1])
-    said = noticed(root)
-    assert "mails" in said["paused"]
-    assert said["under_way"].count("mails") == 2
-    assert "2" in said["more_operations"]
+    told = monitor(root)["under_way"]
+    assert ["mails" in str(row[0]) for row in told["rows"]] == [True] * 3
+    assert told["more"] == 2
     assert url("operation", "change", begun[-1].pk) in page(root)
 
 
