@@ -270,7 +270,7 @@ class BatchList(DeclaredList):
         rows = super().get_queryset(request, exclude_parameters)
         is_words = bool(self.query) and parse_batch_id(self.query.strip()) is None
         # An index finds what has not ended.
-        if not is_words and request.GET.get(StateFilter.parameter_name, "") in {"", *UNFINISHED_STATES}:
+        if not is_words and request.GET.get(str(StateFilter.parameter_name), "") in {"", *UNFINISHED_STATES}:
             return rows
         too_old = oldest_key(Batch, RECENT)
         self.looks_back = RECENT if too_old else None

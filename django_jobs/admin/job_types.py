@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst, format_lazy
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -34,7 +34,6 @@ from django_jobs.admin.pages import (
 )
 from django_jobs.admin.reasons import CLOSE, cut, key_words, notice_of
 from django_jobs.admin.writing import (
-    HELP,
     NOTHING,
     CappedCount,
     DurationField,
@@ -103,7 +102,6 @@ def read_flow(kind: JobType, user: Any) -> dict[str, Any]:
         "rows": _rows(kind),
         "full": _full(kind, in_use, user),
         "is_rekeyed": is_rekeyed(kind),
-        "rekeying": reasons.REASONS["rekeying"].long,
     }
 
 
@@ -234,9 +232,7 @@ class JobTypeForm(BaseAdmin):
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         if _is_duration(db_field):
-            field = db_field.formfield(form_class=DurationField, **kwargs)
-            field.help_text = format_lazy("{} {}", db_field.help_text, HELP)  # type: ignore[union-attr]
-            return field
+            return db_field.formfield(form_class=DurationField, **kwargs)
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "handler_method" and field is not None:
             field.widget = DatalistInput(registered_handlers, attrs={"class": "vTextField", "maxlength": "255"})
@@ -425,6 +421,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
             context |= {
                 "day": read_day(kind),
                 "flow": read_flow(kind, request.user),
+                "rekeying": reasons.REASONS["rekeying"].long,
                 "breaker": notice_of(held[0], database.now()) if held else None,
                 "switches": self.offered(request, kind),
                 "submit_url": self.url_of("submit", kind.pk) if scope_of(request).submittable([kind]) else "",

@@ -170,7 +170,7 @@ class Tile:
     """
 
     code: str
-    name: str
+    name: Any
     value: Any
     note: str = ""
     url: str = ""

@@ -228,54 +228,6 @@ class OperationAdmin(SeesJobs):
         return self.go_to(operation.pk)
 
 
-# What the jobs list tells of operations: which are under way, and how long one would take.
-
-
-class JobsUnderWay(OwnPages):
-    """The part of the list that tells of operations, and the views that an open page asks."""
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        response = super().changelist_view(request, extra_context)
-        context = getattr(response, "context_data", None) or {}
-        if "cl" in context:
-            context["under_way"] = read_under_way(request.user, self.links)
-        return response
-
-    @view("under-way/", "under_way")
-    def _tell_under_way(self, request: HttpRequest) -> HttpResponse:
-        """Return the part that tells of operations."""
-        context = {"under_way": read_under_way(request.user, self.links)}
-        return TemplateResponse(request, "admin/django_jobs/job/under_way.html", context)
-
-    @view("all/time/", "all_time")
-    def _tell_time(self, request: HttpRequest) -> HttpResponse:
-        """Return how long an operation takes at the rate that somebody types."""
-        action, count = request.GET.get("action", ""), keys_of([request.GET.get("count", "")])
-        if action not in Action.values or not count:
-            raise Http404
-        try:
-            rate = RateForm.base_fields["rate"].clean(request.GET.get("rate", ""))
-        except ValidationError as error:
-            return JsonResponse({"code": error.error_list[0].code, "text": " ".join(error.messages)})
-        code, text = time_told(action, count[0], is_capped="is_capped" in request.GET, rate=rate)
-        return JsonResponse({"code": code, "text": text})
-
-    def counted(self, action: str, found: operations.Estimate | None) -> dict[str, Any]:
-        """Return how many jobs are meant and how long it takes, for the page that asks; a count of None means none."""
-        if found is None:
-            return {"count": None}
-        code, text = time_told(action, found.count, is_capped=found.count_capped, rate=None)
-        query = {"action": action, "count": str(found.count), **({"is_capped": "1"} if found.count_capped else {})}
-        return {
-            "number": found.count,
-            "count": format_number(found.count),
-            "is_capped": found.count_capped,
-            "time_code": code,
-            "time": text,
-            "time_url": f"{self.url_of('all_time')}?{urlencode(query)}",
-        }
-
-
 # Acting on all jobs that match: buttons on the jobs list, a page that counts and asks, and the operation it starts.
 
 
@@ -335,12 +287,16 @@ class OperationForm(RateForm):
         )
 
 
-class JobOperations(JobsUnderWay):
-    """The buttons that act on all jobs of the list, and the page that asks."""
+class JobOperations(OwnPages):
+    """The buttons that act on all jobs of the list, the page that asks, and what the list tells of operations."""
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        context = {"act_on_all": self._all_buttons(request)}
-        return super().changelist_view(request, context | (extra_context or {}))
+        context = {
+            "act_on_all": self._all_buttons(request),
+            "under_way": read_under_way(request.user, self.links),
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, context)
 
     def offers(self, request: HttpRequest, action: str) -> bool:
         """Return whether the user is offered this action. The engine asks the access policy for each job."""
@@ -418,6 +374,40 @@ class JobOperations(JobsUnderWay):
 
     def _list(self, request: HttpRequest) -> str:
         return f"{self.url_of('changelist')}{_narrowing(request)}"
+
+    @view("under-way/", "under_way")
+    def _tell_under_way(self, request: HttpRequest) -> HttpResponse:
+        """Return the part that tells of operations."""
+        context = {"under_way": read_under_way(request.user, self.links)}
+        return TemplateResponse(request, "admin/django_jobs/job/under_way.html", context)
+
+    @view("all/time/", "all_time")
+    def _tell_time(self, request: HttpRequest) -> HttpResponse:
+        """Return how long an operation takes at the rate that somebody types."""
+        action, count = request.GET.get("action", ""), keys_of([request.GET.get("count", "")])
+        if action not in Action.values or not count:
+            raise Http404
+        try:
+            rate = RateForm.base_fields["rate"].clean(request.GET.get("rate", ""))
+        except ValidationError as error:
+            return JsonResponse({"code": error.error_list[0].code, "text": " ".join(error.messages)})
+        code, text = time_told(action, count[0], is_capped="is_capped" in request.GET, rate=rate)
+        return JsonResponse({"code": code, "text": text})
+
+    def counted(self, action: str, found: operations.Estimate | None) -> dict[str, Any]:
+        """Return how many jobs are meant and how long it takes, for the page that asks; a count of None means none."""
+        if found is None:
+            return {"count": None}
+        code, text = time_told(action, found.count, is_capped=found.count_capped, rate=None)
+        query = {"action": action, "count": str(found.count), **({"is_capped": "1"} if found.count_capped else {})}
+        return {
+            "number": found.count,
+            "count": format_number(found.count),
+            "is_capped": found.count_capped,
+            "time_code": code,
+            "time": text,
+            "time_url": f"{self.url_of('all_time')}?{urlencode(query)}",
+        }
 
 
 def _narrowing(request: HttpRequest) -> str:

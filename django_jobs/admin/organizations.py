@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -61,7 +60,7 @@ def _reactivating(organization: Organization) -> list[Any]:
 
 
 def _loaded(organization: Organization) -> SafeString:
-    return format_html_join(comma(), "{}: {}", load_rows(read_load(organization.pk)))
+    return format_html_join(comma(), "{}: {}", load_rows(organization.pk))
 
 
 SWITCHES: Final = {
@@ -151,16 +150,17 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         organization = context["original"]
         if organization is not None:
-            load, links = read_load(organization.pk), self.links
-            context |= {"load": load, "load_rows": load_rows(load)}
-            # Staff may see organizations, and no jobs.
+            context |= {
+                "most_in_flight": default_limit(),
+                "most_waiting": jobs_settings.MAX_BACKLOG_PER_ORGANIZATION,
+            }
             if sees_jobs(request):
-                jobs_of = partial(links.jobs, organization=id_of(organization))
-                context |= {
-                    "load_rows": load_rows(load, lambda group: jobs_of(status=sorted(group))),
-                    "jobs_url": jobs_of(),
-                    "failures_url": links.failures(organization=id_of(organization)),
-                }
+                jobs_of = partial(self.links.jobs, organization=id_of(organization))
+                failures_url = self.links.failures(organization=id_of(organization))
+                context |= {"jobs_url": jobs_of(), "failures_url": failures_url}
+                context["load_rows"] = load_rows(organization.pk, jobs_of)
+            else:  # who sees organizations, and no jobs
+                context["load_rows"] = load_rows(organization.pk)
             if is_system_admin(request):
                 context["switches"] = self.offered(request, organization)
         return super().render_change_form(request, context, *args, **kwargs)
@@ -204,57 +204,32 @@ MAX_LOOKED_AT: Final = 10_000
 FAILED: Final = (AWAITING_RETRY, frozenset({Status.DEAD_LETTER}))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """One organization's load. All but what is in flight is counted up to a bound; ``waiting`` has ``retrying`` in it.
-    A limit of None is no limit.
+def load_rows(pk: Any, jobs_of: Callable[..., str] = lambda **_query: "") -> list[tuple[str, SafeString]]:
+    """Return how many of an organization's jobs are in each status that has not ended well.
+
+    These are words, and the number as a link to the jobs. All but what is in flight is counted up to a bound. They are
+    read in four statements.
     """
-
-    waiting: CappedCount
-    retrying: CappedCount
-    dead: CappedCount
-    queued: int
-    running: int
-    most_in_flight: int
-    most_waiting: int | None
-
-    @property
-    def pending(self) -> CappedCount:
-        """Return how many of those that wait are no failed ones."""
-        return CappedCount(count=max(0, self.waiting.count - self.retrying.count), is_cut=self.waiting.is_cut)
-
-
-def read_load(organization_pk: Any) -> Load:
-    """Return one organization's load, read in four statements."""
-    count = waiting_of(organization_pk, MAX_COUNT + 1)
-    rows = jobs().filter(organization_id=organization_pk, status__in=sorted(IN_FLIGHT))
-    counted = dict(rows.values_list("status").annotate(count=Count("pk")))
-    failed = [jobs().filter(organization_id=organization_pk, status__in=sorted(group)) for group in FAILED]
+    waiting_jobs = CappedCount.up_to(MAX_COUNT, waiting_of(pk, MAX_COUNT + 1))
+    flight = jobs().filter(organization_id=pk, status__in=sorted(IN_FLIGHT))
+    counted = dict(flight.values_list("status").annotate(count=Count("pk")))
+    failed = [jobs().filter(organization_id=pk, status__in=sorted(group)) for group in FAILED]
     retrying, dead = (CappedCount.up_to(MAX_COUNT, found) for found in capped_counts(failed, MAX_COUNT))
-    return Load(
-        waiting=CappedCount.up_to(MAX_COUNT, count),
-        retrying=retrying,
-        dead=dead,
-        queued=counted.get(str(Status.QUEUED), 0),
-        running=counted.get(str(Status.RUNNING), 0),
-        most_in_flight=default_limit(),
-        most_waiting=jobs_settings.MAX_BACKLOG_PER_ORGANIZATION,
-    )
-
-
-def load_rows(load: Load, address_of: Callable[[Any], str] = lambda _group: "") -> list[tuple[str, SafeString]]:
-    """Return how many jobs are in each status that has not ended well: words, and the number as a link to them."""
     rows: list[tuple[frozenset[Status], Any]] = [
-        (frozenset({Status.PENDING}), load.pending),
-        (AWAITING_RETRY, load.retrying),
-        (frozenset({Status.QUEUED}), format_number(load.queued)),
-        (frozenset({Status.RUNNING}), format_number(load.running)),
-        (frozenset({Status.DEAD_LETTER}), load.dead),
+        # Those that are tried again wait, too.
+        (
+            frozenset({Status.PENDING}),
+            CappedCount(count=max(0, waiting_jobs.count - retrying.count), is_cut=waiting_jobs.is_cut),
+        ),
+        (AWAITING_RETRY, retrying),
+        (frozenset({Status.QUEUED}), format_number(counted.get(str(Status.QUEUED), 0))),
+        (frozenset({Status.RUNNING}), format_number(counted.get(str(Status.RUNNING), 0))),
+        (frozenset({Status.DEAD_LETTER}), dead),
     ]
     return [
         (
             _("To be retried") if group == AWAITING_RETRY else status_word(*group),
-            format_html("{}", linked(address_of(group), str(count))),
+            format_html("{}", linked(jobs_of(status=sorted(group)), str(count))),
         )
         for group, count in rows
     ]

@@ -11,12 +11,12 @@ from django import forms
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone as clock
-from django.utils.text import capfirst, format_lazy
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.forms import ParametersForm, priorities_of
 from django_jobs.admin.pages import DatalistInput, is_system_admin
-from django_jobs.admin.writing import HELP, DurationField
+from django_jobs.admin.writing import DurationField
 from django_jobs.engine.schedules.definitions import change_schedule, create_schedule, preview
 from django_jobs.models import JobType, Schedule
 from django_jobs.models.schedule import CatchUp, Overlap
@@ -28,69 +28,37 @@ RULE: Final = ("cron", "every", "timezone", "starts_at", "ends_at")
 OPTIONS: Final = ("priority", "jitter", "catch_up", "overlap")
 
 
-def _label(name: str) -> Any:
-    return capfirst(Schedule._meta.get_field(name).verbose_name)  # type: ignore[union-attr]
+def _own(name: str, form_class: Any = forms.CharField, **options: Any) -> Any:
+    """Return a form field that is called as the schedule's own field."""
+    column: Any = Schedule._meta.get_field(name)
+    return form_class(label=capfirst(column.verbose_name), help_text=column.help_text, **options)
 
 
-def _help(name: str) -> Any:
-    return Schedule._meta.get_field(name).help_text  # type: ignore[union-attr]
-
-
-def moment_field(name: str) -> forms.DateTimeField:
+def _moment(name: str) -> Any:
     """Return a field for a moment in the site's time zone."""
     widget = forms.DateTimeInput(format="%Y-%m-%dT%H:%M:%S", attrs={"type": "datetime-local", "step": "1"})
-    return forms.DateTimeField(label=_label(name), required=False, widget=widget, help_text=_help(name))
+    return _own(name, forms.DateTimeField, required=False, widget=widget)
 
 
 class ScheduleForm(ParametersForm):
     """A schedule of one job type: a new one, or the one that is given."""
 
-    name = forms.CharField(
-        label=_label("name"),
-        max_length=200,
-        strip=False,
-        widget=forms.TextInput(attrs={"class": "vTextField"}),
-    )
-    organization = forms.CharField(
-        label=_label("organization"),
-        max_length=140,
-        required=False,
-        help_text=_help("organization"),
-    )
-    cron = forms.CharField(
-        label=_label("cron"),
+    name = _own("name", max_length=200, strip=False, widget=forms.TextInput(attrs={"class": "vTextField"}))
+    organization = _own("organization", max_length=140, required=False)
+    cron = _own(
+        "cron",
         required=False,
         strip=False,
         widget=forms.TextInput(attrs={"class": "vTextField djobs-cron", "spellcheck": "false", "autocomplete": "off"}),
-        help_text=_help("cron"),
     )
-    every = DurationField(
-        label=_label("every"),
-        required=False,
-        help_text=format_lazy("{} {}", _help("every"), HELP),
-    )
-    timezone = forms.CharField(label=_label("timezone"), required=False, help_text=_help("timezone"))
-    starts_at = moment_field("starts_at")
-    ends_at = moment_field("ends_at")
-    priority = forms.ChoiceField(label=_label("priority"), required=False)
-    jitter = DurationField(
-        label=_label("jitter"),
-        required=False,
-        help_text=format_lazy("{} {}", _help("jitter"), HELP),
-        initial=0,
-    )
-    catch_up = forms.ChoiceField(
-        label=_label("catch_up"),
-        choices=CatchUp.choices,
-        initial=CatchUp.ONCE,
-        help_text=_help("catch_up"),
-    )
-    overlap = forms.ChoiceField(
-        label=_label("overlap"),
-        choices=Overlap.choices,
-        initial=Overlap.SKIP,
-        help_text=_help("overlap"),
-    )
+    every = _own("every", DurationField, required=False)
+    timezone = _own("timezone", required=False)
+    starts_at = _moment("starts_at")
+    ends_at = _moment("ends_at")
+    priority = _own("priority", forms.ChoiceField, required=False)
+    jitter = _own("jitter", DurationField, required=False, initial=0)
+    catch_up = _own("catch_up", forms.ChoiceField, choices=CatchUp.choices, initial=CatchUp.ONCE)
+    overlap = _own("overlap", forms.ChoiceField, choices=Overlap.choices, initial=Overlap.SKIP)
 
     def __init__(self, request: HttpRequest, kind: JobType, schedule: Schedule | None = None, data: Any = None) -> None:
         self.schedule, self.kind = schedule, kind

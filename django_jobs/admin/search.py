@@ -453,7 +453,7 @@ class SavedFilters(OwnPages, DeclaredLookups):
         if len(query) > MAX_QUERY:
             return _("Give at most %(most)s characters.") % {"most": MAX_QUERY}, messages.WARNING, "too_long"
         if not form.is_valid():
-            return " ".join(form.errors["name"]), messages.WARNING, "invalid_name"
+            return " ".join(map(str, form.errors["name"])), messages.WARNING, "invalid_name"
         name = form.cleaned_data["name"]
         if own.exclude(name=name).count() >= MOST:
             text = _("Not saved: you have %(most)s saved filters already. Delete one that you do not need any more.")

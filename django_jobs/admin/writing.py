@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.formats import date_format, get_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.text import capfirst
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext, gettext_lazy, ngettext_lazy
 from django.utils.translation import gettext as _
 
@@ -380,6 +380,9 @@ class DurationField(forms.IntegerField):
     """A number of seconds that people see and type as a duration."""
 
     widget = AdminTextInputWidget
+
+    def __init__(self, *, help_text: Any = "", **options: Any) -> None:
+        super().__init__(help_text=format_lazy("{} {}", help_text, HELP), **options)
 
     def prepare_value(self, value: Any) -> Any:
         return typed_duration(value) if isinstance(value, int) and not isinstance(value, bool) else value

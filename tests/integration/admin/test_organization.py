@@ -71,9 +71,9 @@ def test_the_page_tells_load_and_limits(
         running_job(organization=organization)
         for status in ("Failed", "Dead Letter", "Dead Letter"):
             job_in(status, organization=organization)
-    load = root.get(url("organization", "change", mine.pk)).context["load"]
-    assert (load.waiting.count, load.queued, load.running, load.most_waiting, load.most_in_flight) == (2, 0, 1, 7, 100)
-    assert (load.pending.count, load.retrying.count, load.dead.count) == (1, 1, 2)
+    context = root.get(url("organization", "change", mine.pk)).context
+    assert [strip_tags(count) for _words, count in context["load_rows"]] == ["1", "1", "0", "1", "2"]
+    assert (context["most_waiting"], context["most_in_flight"]) == (7, 100)
 
 
 def test_suspending_says_what_it_does_and_does_it(root: Client, mine: Organization) -> None:
