@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from django.conf import settings
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Table
 
 from django_jobs import JobStatus, Status
@@ -28,12 +28,10 @@ def say(text: str) -> None:
 @contextmanager
 def progress_bar(job_id: str) -> Iterator[Callable[[JobStatus], None]]:
     """Yield a function that shows how far the job is, in one line."""
-    message = TextColumn("{task.fields[message]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), message, TimeElapsedColumn())
-    with Progress(*columns, console=_console) as progress:
-        task = progress.add_task(job_id, total=100, message="")
+    with Progress(console=_console) as progress:
+        task = progress.add_task(job_id, total=100)
         yield lambda status: progress.update(
-            task, completed=status.progress, message=status.progress_message or status.status
+            task, completed=status.progress, description=f"{job_id}: {status.progress_message or status.status}"
         )
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -27,13 +28,13 @@ class DemoError(Exception):
     """The demo cannot go on. The message says why and what to do."""
 
 
+@dataclass
 class Service:
     """A started command, its name in messages, and the file that has its output."""
 
-    def __init__(self, title: str, process: subprocess.Popen[bytes], log: Path) -> None:
-        self.title = title
-        self.process = process
-        self.log = log
+    title: str
+    process: subprocess.Popen[bytes]
+    log: Path
 
     def check(self) -> None:
         """Raise DemoError if the process has ended."""

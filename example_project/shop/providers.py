@@ -89,7 +89,8 @@ def ask(service: str, invoice: str, *, key: str, run: str, seconds: float) -> st
 def calls(run: str) -> list[Call]:
     """Return all calls of a run, in their order."""
     lines = calls_log(run).read_text().splitlines() if calls_log(run).exists() else []
-    return [Call(*words, int(pid)) for *words, pid in (line.split("\t") for line in lines)]
+    rows = (line.split("\t") for line in lines)
+    return [Call(service, invoice, key, int(pid)) for service, invoice, key, pid in rows]
 
 
 def done(run: str) -> Counter[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.utils.html import escape
 from reportlab.lib.styles import getSampleStyleSheet
-from reportlab.platypus import PageBreak, Paragraph, SimpleDocTemplate, Table
+from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Table
 
 from django_jobs.models import Organization
 from example_project.shop.models import Order
@@ -32,7 +32,7 @@ def draw_report(
         canvas.drawRightString(540, 30, f"{organization}, page {document.page} of {pages}")
         page_done(document.page, pages)
 
-    story = [
+    story: list[Flowable] = [
         Paragraph(f"Sales of {escape(organization)}", styles["Title"]),
         Paragraph(f"{first} to {last}: {len(orders):,} orders, {total:,.2f} EUR", styles["Heading2"]),
     ]
