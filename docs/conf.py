@@ -51,7 +51,9 @@ myst_heading_anchors = 4
 
 nitpicky = True
 # Types in signatures that are not ours to describe: Python's, Django's, and names within the engine.
-nitpick_ignore_regex = [("py:(class|data|obj)", r"(?!django_jobs\.(\w+$|models|exceptions|statuses|values)).*")]
+nitpick_ignore_regex = [
+    ("py:(class|data|obj)", r"(?!django_jobs\.(\w+$|models(?!.*\._)|exceptions|statuses|values)).*")
+]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

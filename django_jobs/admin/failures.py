@@ -30,6 +30,7 @@ from django_jobs.admin.pages import (
     address_to_go_back_to,
     bar_numbers,
     is_system_admin,
+    renamed,
     sentence,
     tenant,
     view,
@@ -178,7 +179,7 @@ class FailureAdmin(FailureActions):
 
     @view("", "changelist")
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        chosen = chosen_by(request.user, request.GET)
+        chosen = chosen_by(request.user, renamed(request.GET))
         now = database.now()
         found = _read(request, chosen, now)
         page = Paginator(found.groups, PER_PAGE).get_page(request.GET.get("p"))
@@ -232,7 +233,7 @@ class FailureAdmin(FailureActions):
 
     @view("group/", "group")
     def _group(self, request: HttpRequest) -> HttpResponse:
-        chosen, now = chosen_by(request.user, request.GET), database.now()
+        chosen, now = chosen_by(request.user, renamed(request.GET)), database.now()
         found = _read(request, chosen, now)
         if not GROUP.issubset(chosen.given) or not found.groups:
             text = _("No such job is left: they were retried, canceled or deleted meanwhile.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from django.contrib.admin.widgets import url_params_from_lookup_dict
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import CharField, Field, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, get_script_prefix, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -42,6 +42,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.exceptions import JobsError
 from django_jobs.models import Job
+from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS
 from django_jobs.texts import told
 
 # What an address may narrow, sort and search a list by: what the admin class declares, and nothing else.
@@ -58,6 +59,26 @@ else:
 #: At most so many characters of a search are looked for.
 MAX_TERM: Final = 200
 NUL: Final = "\x00"
+
+
+#: Names and values of addresses that had others before.
+NAMES_BEFORE: Final = {"type": "job_type", "created": "created_after", "fingerprint": "error_fingerprint"}
+VALUES_BEFORE: Final[Mapping[tuple[str, str], tuple[str, Collection[str]]]] = {
+    ("error", "yes"): ("has_error", ["yes"]),
+    ("error", "no"): ("has_error", ["no"]),
+    ("status", "failed_all"): ("status", sorted(WITH_ERRORS)),
+    ("status", "retrying"): ("status", sorted(AWAITING_RETRY)),
+}
+
+
+def renamed(query: QueryDict) -> QueryDict:
+    """Return the parameters of an address with the names and values that its filters have now."""
+    found = QueryDict(mutable=True)
+    for given, values in query.lists():
+        for value in values:
+            name, now = VALUES_BEFORE.get((given, value), (NAMES_BEFORE.get(given, given), [value]))
+            found.setlist(name, [*found.getlist(name), *now])
+    return found
 
 
 class DeclaredList(ChangeList):
@@ -85,6 +106,11 @@ class DeclaredLookups(BaseAdmin):
     It does so as Django refuses look-ups that it knows to be dangerous: with status 400 and a line of the logger
     ``django.security``.
     """
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if (query := renamed(request.GET)) != request.GET:
+            return HttpResponseRedirect(f"?{query.urlencode()}")
+        return super().changelist_view(request, extra_context)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return DeclaredList

@@ -99,14 +99,14 @@ def test_57000_waiting_jobs_are_canceled_by_four_clicks(organization: Organizati
     clicks.on(page.locator("#content-main").get_by_role("link", name="Jobs", exact=True))
     clicks.on(page.locator("#changelist-filter").get_by_role("link", name="Pending"))
     act_on_all(page, clicks, "Cancel")
-    expect(page.get_by_text("57,000 jobs.", exact=True)).to_be_visible()
+    expect(page.locator("#content strong").first).to_contain_text("57,000")
     clicks.on(page.get_by_role("button", name="Cancel"))
     progress = page.locator("[data-djobs-part=progress]")
     expect(progress).to_contain_text("Jobs looked at: 0 of 57,000")
     expect(page.locator("[data-djobs-entry=operation]")).to_contain_text("1")
     assert clicks.count <= 4
     work_off()
-    expect(progress).to_contain_text("57,000 jobs canceled")
+    expect(progress).to_have_attribute("data-djobs-news-state", re.compile("^done "))
     assert count(Status.CANCELED) == MANY
     assert [Job.objects.get(pk=job.pk).status for job in others] == ["Completed", "Dead Letter"]
 
@@ -124,11 +124,11 @@ def test_the_failed_of_one_tenant_are_retried_by_four_clicks(organization: Organ
     row = page.locator("#result_list tbody tr", has_text=organization.name)
     clicks.on(row.locator(".field-failed").get_by_role("link", name="3"))
     act_on_all(page, clicks, "Retry")
-    expect(page.get_by_text("3 jobs.", exact=True)).to_be_visible()
+    expect(page.locator("#content strong").first).to_contain_text("3")
     clicks.on(page.get_by_role("button", name="Retry"))
     assert clicks.count <= 4
     work_off()
-    expect(page.locator("[data-djobs-part=progress]")).to_contain_text(re.compile("Retry: 3"))
+    expect(page.locator("[data-djobs-part=progress]")).to_contain_text("3")
     own = Job.objects.filter(organization=organization).exclude(pk=done.pk)
     assert list(own.values_list("status", flat=True)) == [Status.PENDING] * 3
     foreign = Job.objects.filter(organization=neighbor)

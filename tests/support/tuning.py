@@ -146,6 +146,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "sockets_a_tick": ("django_jobs.realtime.presence", "SOCKETS_A_TICK"),
     "sockets_a_user": ("django_jobs.realtime.presence", "SOCKETS_A_USER"),
     "visibility_answer_seconds": ("django_jobs.realtime.hub", "ANSWER_SECONDS"),
+    "file_retry_seconds": ("django_jobs.engine.timing", "FILE_RETRY_SECONDS"),
     # Alerts
     "alert_statement_seconds": ("django_jobs.engine.timing", "ALERT_STATEMENT_SECONDS"),
     "alert_rules": ("django_jobs.engine.alerts.records", "RULES"),

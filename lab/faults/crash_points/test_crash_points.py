@@ -16,6 +16,7 @@ from lab.faults.crash_points.play import Play
 from lab.faults.crash_points.processes import Processes
 from lab.faults.crash_points.scenarios import ALL
 from lab.faults.crash_points.world import make_world
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,8 +27,9 @@ HARMS: Final = (Harm.KILLED, Harm.ANSWER_LOST, Harm.HALF_OPEN)
 @pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.value)
 @pytest.mark.parametrize("name", ALL)
 def test_every_boundary(
-    name: str, harm: Harm, processes: Processes, redis_client: redis.Redis, subtests: pytest.Subtests
+    name: str, harm: Harm, processes: Processes, redis_client: redis.Redis, subtests: pytest.Subtests, tuning: Tuning
 ) -> None:
+    tuning.set(file_retry_seconds=0.0)  # an operation that is tried again deletes after the first look for files
     make_world()
     play = Play(ALL[name], processes, redis_client)
     sequence = processes.sequences.get(name) or play.record()

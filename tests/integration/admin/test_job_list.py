@@ -188,6 +188,16 @@ def test_every_filter_of_rest_narrows_the_list_and_is_taken_back_by_a_click(root
             assert listed(root, q=f"{name}:{value}") == [job]
 
 
+def test_an_address_with_names_of_before_leads_to_the_same_jobs(subtests: pytest.Subtests, root: Client) -> None:
+    for before, now in {
+        "fingerprint=": "error_fingerprint=",
+        "type=mails&error=yes&created=24h": "job_type=mails&has_error=yes&created_after=24h",
+        "status=retrying&p=2": "status=Failed&status=Timed+Out&p=2",
+    }.items():
+        with subtests.test(before=before):
+            assert root.get(f"{url('job', 'changelist')}?{before}")["Location"] == f"?{now}"
+
+
 def test_a_count_that_was_cut_is_said_to_be(root: Client, tuning: Tuning) -> None:
     tuning.set(capped_count_rows=1)
     pending_job()

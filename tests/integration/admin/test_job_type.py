@@ -20,6 +20,7 @@ from tests.support.admin import fact_on, text
 from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_system_admin
 from tests.support.monitor import count
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
@@ -242,7 +243,8 @@ def test_only_system_admins_switch(member: Client, system_admin: Client, verb: s
 
 
 @pytest.mark.usefixtures("broker")
-def test_the_last_day_is_told_beside_the_form(system_admin: Client, member: Client) -> None:
+def test_the_last_day_is_told_beside_the_form(system_admin: Client, member: Client, tuning: Tuning) -> None:
+    tuning.set(log_open_seconds=0.0)  # MariaDB counts what happened once this is over
     kind = make_job_type()
     job_in("Completed", job_type=kind)
     job_in("Dead Letter", job_type=kind)

@@ -122,32 +122,30 @@ TEXTS = [*STRANGE, "(", "[]", "\u202e", "word " * 2_000]
 FILTERS = [
     *[
         ("job", name, STRANGE)
-        for name in ("status", "job_type", "organization", "priority", "created_after", "has_error")
+        for name in ("status", "job_type", "organization", "priority", "has_error", "created_after")
     ],
+    *[("job", name, STRANGE) for name in ("type", "created", "error")],  # names of before, which a list translates
     *[("jobtype", name, STRANGE) for name in ("is_enabled__exact", "is_enabled__isnull", "is_paused__exact")],
     *[("organization", name, STRANGE) for name in ("is_active__exact", "is_active__isnull")],
     *[("membership", name, STRANGE) for name in ("role__exact", "role__isnull")],
     *[("operation", name, STRANGE) for name in ("state__exact", "action__isnull")],
-    *[("schedule", name, STRANGE) for name in ("state", "type", "organization")],
+    *[("schedule", name, STRANGE) for name in ("state", "type", "job_type", "organization")],
     *[(model, "q", TEXTS) for model in LISTS],
     # One class reads these for all lists but the jobs'.
     *[("job", name, NUMBERS) for name in ("o", "p", "e", "all", "_facets")],
     *[("executionlog", name, NUMBERS) for name in ("o", "p")],
 ]
-#: Where a list sends whom its filters do not understand.
-PLAIN = "?e=1"
 
 
 @pytest.mark.slow
 def test_malformed_values_have_a_plain_answer(subtests: pytest.Subtests, root: Client, rows: Job) -> None:
     for model in LISTS:
-        assert root.get(url(model, "changelist") + PLAIN).status_code == 200
+        assert root.get(url(model, "changelist"), {"e": "1"}).status_code == 200
     for model, name, values in FILTERS:
         with subtests.test(model=model, name=name):
             for value in values:
-                response = root.get(url(model, "changelist"), {name: value})
-                where = response.get("Location", "")
-                assert response.status_code == 200 or where.endswith(PLAIN), (name, value, where)
+                response = root.get(url(model, "changelist"), {name: value}, follow=True)
+                assert response.status_code == 200, (name, value)
 
 
 def test_no_list_refers_to_its_rows_by_another_field(subtests: pytest.Subtests, root: Client, rows: Job) -> None:
@@ -234,8 +232,8 @@ def test_a_foreign_key_of_the_host_may_limit_what_it_offers(
 def test_no_row_has_what_no_database_can_store(root: Client, rows: Job) -> None:
     names = {"job": ("status", "job_type"), "schedule": ("job_type",), "organization": ("is_active__exact",)}
     for model, name in ((model, name) for model, each in names.items() for name in each):
-        response = root.get(url(model, "changelist"), {name: "a\x00"})
-        assert response.headers["Location"].endswith(PLAIN)
+        response = root.get(url(model, "changelist"), {name: "a\x00"}, follow=True)
+        assert response.redirect_chain[-1][0].endswith("?e=1")
 
 
 def test_a_search_of_any_length_costs_one_statement_of_bounded_size(root: Client, rows: Job) -> None:
