@@ -16,8 +16,7 @@ from rest_framework.renderers import JSONRenderer
 
 from django_jobs.api.base import JobsView, non_atomic
 from django_jobs.conf import jobs_settings
-from django_jobs.contrib.prometheus.exposed import Exposed
-from django_jobs.contrib.prometheus.page import scrape
+from django_jobs.contrib.prometheus import scrape
 from django_jobs.engine.scope import scope_of
 from django_jobs.health import notes
 from django_jobs.health.lookouts import LookoutsOnDemand
@@ -101,5 +100,5 @@ class MetricsView(JobsView):
     def get(self, request: Any, **kwargs: Any) -> HttpResponse:
         """The metrics as text."""
         seen = for_scrapes.ask()
-        page = scrape(Exposed(seen.notes, seen.gauges), request.headers.get("Accept", ""))
+        page = scrape(request.headers.get("Accept", ""), seen.notes, seen.gauges)
         return HttpResponse(page.body, content_type=page.content_type, status=page.code, headers=_NOT_KEPT)

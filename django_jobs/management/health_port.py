@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from django_jobs.conf import jobs_settings
-from django_jobs.contrib.prometheus.exposed import Exposed
-from django_jobs.contrib.prometheus.page import scrape
+from django_jobs.contrib.prometheus import scrape
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.insight.rollups import ProcessCounts
 from django_jobs.health.lookouts import Lookouts
@@ -40,4 +39,4 @@ class HealthPort:
         self._server.close()
 
     def _scrape(self, accept: str) -> Reply:
-        return scrape(Exposed(self._notes, self._lookouts.gauges, self._counts), accept)
+        return scrape(accept, self._notes, self._lookouts.gauges, self._counts)

@@ -7,16 +7,13 @@ is made good by the next poll of the log.
 
 A map of the package:
 
-- the route and the connection: ``routing``, ``consumer`` (the websocket), ``connections`` (what a client asks for and
-  how much of it), ``sockets`` (what it is sent), ``frames`` (size limits, JSON, close codes), ``rooms`` (the names that
-  clients join);
-- who connects: ``auth`` (the middleware), ``origins``, ``identity`` (session, token or ticket), ``handshakes`` (new
-  sockets, many at once), ``presence`` (open sockets: rights, and how many a user has);
-- what they may hear: ``authorization``;
-- the events: ``events`` declares each kind and reads it, ``event_log`` reads ids from the Execution Log, ``joins``
-  makes the answer to a join;
-- the way of an event: ``broadcast`` and ``outbox`` send notifications; ``layer_subscription`` receives them; ``hub``
-  runs the tasks of a web process; ``pending_events`` collects what is to be read; ``topics`` holds the subscriptions;
-  ``fan_out`` delivers to them;
-- ``database_threads`` reads the database for an event loop.
+- ``routing``: the route, and what serves a websocket; ``connections``: what a client asks for, and how much of it;
+- ``protocol``: names of rooms, frames, their limits, close codes;
+- ``auth``: the middleware, and how a client says who it is; ``identity``: the user behind a session, token or ticket,
+  and the origins of pages;
+- ``rooms``: who may join a room and go on listening, and what somebody who joins is told;
+- ``events``: each kind of event, and reading the Execution Log;
+- ``broadcast``: sends notifications; ``hub``: receives them in a web process, reads what they tell of, and checks
+  rights; ``topics``: the sockets and their subscriptions;
+- ``database_threads``: reads the database for an event loop.
 """

@@ -265,6 +265,8 @@ MAX_MISSED: Final = 1_000
 MAX_POLLED: Final = 10_000
 #: How many keys one statement asks for.
 CHUNK: Final = 1_000
+#: How far an organization's log was polled: the store's marks of the last polls, the newest last.
+Watermark = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,31 +282,22 @@ class MissedEvents:
     needs_resync: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Watermark:
-    """How far an organization's log was polled: the store's marks of the last polls, the newest last."""
+def catch_up(organization_pk: Any, since: int | None) -> MissedEvents:
+    """Return what a client missed of an organization after the event ``since``; nothing with None.
 
-    seen: tuple[int, ...]
-
-
-def catch_up_organization(organization_pk: Any, since: int | None) -> MissedEvents:
-    """Return what a client missed of an organization after the event ``since``; nothing with None."""
+    Of everybody's jobs, for which None stands, it is never told events one by one.
+    """
     cursor = store().last_event(organization_pk)
-    if since is None:
-        return MissedEvents(cursor, (), False)
+    if since is None or organization_pk is None:
+        return MissedEvents(cursor, (), needs_resync=since is not None)
     return _bounded(cursor, store().events_behind(organization_pk, since).exclude(pk=since))
 
 
 def catch_up_job(pk: int, since: int | None) -> MissedEvents:
     """Return what a client missed of one job after the event ``since``; nothing with None."""
-    rows = _log().filter(job_id=pk)
+    rows = ExecutionLog.primary.filter(job_id=pk)
     cursor = rows.order_by("-id").values_list("id", flat=True).first() or 0
     return MissedEvents(cursor, (), False) if since is None else _bounded(cursor, rows.filter(id__gt=since))
-
-
-def catch_up_all(since: int | None) -> MissedEvents:
-    """Return what a client missed of everybody's jobs: never an event, with ``since`` always a resync."""
-    return MissedEvents(store().last_event(None), (), since is not None)
 
 
 def _bounded(cursor: int, rows: QuerySet[ExecutionLog]) -> MissedEvents:
@@ -312,10 +305,6 @@ def _bounded(cursor: int, rows: QuerySet[ExecutionLog]) -> MissedEvents:
     if len(log_ids) > MAX_MISSED:
         return MissedEvents(cursor, (), True)
     return MissedEvents(max([cursor, *log_ids]), log_ids, False)
-
-
-def _log() -> QuerySet[ExecutionLog]:
-    return ExecutionLog.primary.all()
 
 
 def first_watermarks(organization_pks: Sequence[Any]) -> list[tuple[Watermark, int]]:
@@ -326,7 +315,7 @@ def first_watermarks(organization_pks: Sequence[Any]) -> list[tuple[Watermark, i
     organizations = [pk for pk in organization_pks if pk is not None]
     now = store().log_mark(organizations[0]) if organizations else 0  # the same for all of them
     last = store().log_mark(None)
-    return [(Watermark((last if pk is None else now,)), last) for pk in organization_pks]
+    return [((last if pk is None else now,), last) for pk in organization_pks]
 
 
 def ids_of_jobs(pks: Collection[int], floor: int) -> list[int]:
@@ -334,7 +323,7 @@ def ids_of_jobs(pks: Collection[int], floor: int) -> list[int]:
 
     The notifications of a job come from several processes in any order, but its events are delivered in order.
     """
-    rows = _log().filter(id__gt=floor)
+    rows = ExecutionLog.primary.filter(id__gt=floor)
     return [log_id for chunk in chunks(pks) for log_id in rows.filter(job_id__in=chunk).values_list("id", flat=True)]
 
 
@@ -345,8 +334,8 @@ def poll(organization_pk: Any, watermark: Watermark) -> tuple[list[int], Waterma
     """
     # Read first: what commits between the two statements is found by this poll and by the next one.
     now = store().log_mark(organization_pk)
-    rows = store().events_since(organization_pk, watermark.seen)
-    new = Watermark((*watermark.seen, now)[-store().marks_kept(organization_pk) :])
+    rows = store().events_since(organization_pk, watermark)
+    new = (*watermark, now)[-store().marks_kept(organization_pk) :]
     return list(rows.order_by("-id").values_list("id", flat=True)[:MAX_POLLED]), new
 
 

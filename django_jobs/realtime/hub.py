@@ -8,20 +8,30 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
+from django.db import Error
 
 from django_jobs.engine.access import may_hide_jobs
 from django_jobs.engine.memory import Memory
-from django_jobs.realtime import events, joins
-from django_jobs.realtime.authorization import Target, UserAndJob, authorize_all, may_view, reassigned
-from django_jobs.realtime.database_threads import Batcher, DatabaseThread
+from django_jobs.realtime import events
+from django_jobs.realtime.database_threads import Batcher, DatabaseThread, with_reconnect
 from django_jobs.realtime.events import BATCH, CURRENT, Event, Watermark
-from django_jobs.realtime.presence import Presence
-from django_jobs.realtime.protocol import all_groups, group_of
-from django_jobs.realtime.topics import EVERYBODY, Seen, Subscriber, Subscription, Topic, key_of
+from django_jobs.realtime.identity import Identity, active_user
+from django_jobs.realtime.protocol import REVOKED, TOO_MANY, TRY_AGAIN, all_groups, group_of
+from django_jobs.realtime.rooms import (
+    Target,
+    UserAndJob,
+    authorize_all,
+    may_view,
+    read_joins,
+    reassigned,
+    recheck_all,
+)
+from django_jobs.realtime.topics import EVERYBODY, Seen, Socket, Subscription, Topic, key_of
 
 # This process's subscription to the channel layer: one channel, in the groups of what somebody here listens to.
 
@@ -132,7 +142,28 @@ class LayerSubscription:
 
 #: How long an answer of the policy is kept: a job may tell of its progress twice a second.
 ANSWER_SECONDS: Final = 5.0
-MAX_REMEMBERED: Final = 50_000
+_answers: Final[Memory[UserAndJob, bool]] = Memory(50_000)
+
+
+async def hidden_from(
+    read: Callable[..., Awaitable[dict[UserAndJob, bool]]], wanted: Callable[[], Mapping[UserAndJob, Any]]
+) -> Collection[UserAndJob]:
+    """Return those of the wanted (user, job) pairs whose job the policy hides from the user.
+
+    ``read`` calls a function in a thread that may use the database. ``wanted`` is called until each of its pairs has an
+    answer, because sockets join while the policy is asked. Nothing is awaited after its last call, so the answer is
+    complete when this returns.
+    """
+    if not may_hide_jobs():
+        return ()
+    found: dict[UserAndJob, bool] = {}
+    while missing := {pair: user for pair, user in wanted().items() if pair not in found}:
+        known = {pair: _answers.fresh(pair) for pair in missing}
+        found |= {pair: is_shown for pair, is_shown in known.items() if is_shown is not None}
+        new = {pair: user for pair, user in missing.items() if pair not in found}
+        for pair, is_shown in (await read(may_view, new) if new else {}).items():
+            found[pair] = _answers.put(pair, is_shown, ANSWER_SECONDS)
+    return {pair for pair, is_shown in found.items() if not is_shown}
 
 
 class FanOut:
@@ -145,7 +176,6 @@ class FanOut:
         self._filled: Seen[tuple[int, int] | None] = Seen()
         self._topics = topics
         self._thread = thread
-        self._visibility = VisibilityCache(thread.read)
 
     def topics_of(self, key: str) -> list[Topic]:
         """Return the topics to which the events of an organization belong: its own, and everybody's."""
@@ -154,7 +184,7 @@ class FanOut:
     async def deliver(self, events: Sequence[Event]) -> None:
         """Deliver events, each to those who listen and may hear of its job."""
         await self._end_reassigned(events)
-        hidden = await self._visibility.hidden(lambda: self._audience(events))
+        hidden = await hidden_from(self._thread.read, lambda: self._audience(events))
         for event in events:
             self._deliver(event, hidden)
 
@@ -173,7 +203,7 @@ class FanOut:
             topic = self._topics.get(str(target.organization_pk))
             room = topic.rooms.get(target.room) if topic is not None else None
             for subscription in list(room.subscriptions) if room is not None else ():
-                subscription.subscriber.revoke(target, "renamed")
+                subscription.socket.revoke(target, "renamed")
 
     def _deliver(self, event: Event, hidden: Collection[UserAndJob]) -> None:
         """Deliver to the topics of the organization that the event's row names, whatever the notification said."""
@@ -185,31 +215,6 @@ class FanOut:
             self._filled.add(event.filled)
         for topic in self.topics_of(str(event.organization_pk)):
             topic.deliver(event, hidden)
-
-
-class VisibilityCache:
-    """The policy's answers of the last seconds. ``read`` calls a function in a thread that may use the database."""
-
-    def __init__(self, read: Callable[..., Awaitable[dict[UserAndJob, bool]]]) -> None:
-        self._read = read
-        self._answers: Memory[UserAndJob, bool] = Memory(MAX_REMEMBERED)
-
-    async def hidden(self, wanted: Callable[[], Mapping[UserAndJob, Any]]) -> Collection[UserAndJob]:
-        """Return those of the wanted (user, job) pairs whose job is hidden from the user.
-
-        ``wanted`` is called until each of its pairs has an answer, because sockets join while the policy is asked.
-        Nothing is awaited after its last call, so the answer is complete when this returns.
-        """
-        if not may_hide_jobs():
-            return ()
-        found: dict[UserAndJob, bool] = {}
-        while missing := {pair: user for pair, user in wanted().items() if pair not in found}:
-            known = {pair: self._answers.fresh(pair) for pair in missing}
-            found |= {pair: is_shown for pair, is_shown in known.items() if is_shown is not None}
-            new = {pair: user for pair, user in missing.items() if pair not in found}
-            for pair, is_shown in (await self._read(may_view, new) if new else {}).items():
-                found[pair] = self._answers.put(pair, is_shown, ANSWER_SECONDS)
-        return {pair for pair, is_shown in found.items() if not is_shown}
 
 
 # What notifications told of since the database was last read, sorted by the topics that it belongs to.
@@ -273,6 +278,131 @@ class PendingEvents:
             asyncio.get_running_loop().call_later(wait, self.is_filled.set)
 
 
+# The open sockets of an event loop: how many a user has, and whether their users may still listen.
+
+
+#: How many sockets a user may have open at once in a server process.
+SOCKETS_A_USER: Final = 20
+#: How many sockets are checked at once. The others are checked in the next second.
+SOCKETS_A_TICK: Final = 250
+
+
+class Presence:
+    """The sockets of one event loop. ``thread`` is the only one that uses the database for them."""
+
+    def __init__(self, thread: DatabaseThread) -> None:
+        self._thread = thread
+        self._sockets: set[Socket] = set()
+        #: Those that were let in, by their users' keys.
+        self._let_in: defaultdict[Any, set[Socket]] = defaultdict(set)
+        self._handshakes = Batcher(thread, complete)
+
+    def __bool__(self) -> bool:
+        return bool(self._sockets)
+
+    def enter(self, socket: Socket, pause: float) -> None:
+        """Add a socket, whose first check is due before ``pause`` seconds have passed."""
+        socket.recheck_at = time.monotonic() + pause * random.uniform(0.6, 1.0)  # noqa: S311
+        self._sockets.add(socket)
+
+    def leave(self, socket: Socket) -> None:
+        """Remove a socket."""
+        self._sockets.discard(socket)
+        if socket.user is not None:
+            self._let_in[socket.user.pk].discard(socket)
+            if not self._let_in[socket.user.pk]:
+                del self._let_in[socket.user.pk]
+
+    async def accept(self, socket: Socket) -> int:
+        """Give the socket its user. Return the code to close it with, or 0 if it stays."""
+        handshake = await self._handshakes.ask(Handshake(socket.identity))
+        socket.identity, socket.user = handshake.identity, handshake.user
+        if handshake.code:
+            return handshake.code
+        of_user = self._let_in[socket.user.pk]
+        if len(of_user) >= SOCKETS_A_USER:
+            return TOO_MANY
+        of_user.add(socket)
+        return 0
+
+    async def recheck(self, pause: float) -> None:
+        """Check the rights of the sockets whose check is due. They are due again in ``pause`` seconds."""
+        now = time.monotonic()
+        # A socket without a user is still in its handshake.
+        due = [item for item in self._sockets if item.recheck_at <= now and item.user is not None]
+        due = sorted(due, key=lambda item: item.recheck_at)[:SOCKETS_A_TICK]  # the longest due first, so none starves
+        for socket in due:
+            socket.recheck_at = now + pause * random.uniform(0.8, 1.0)  # noqa: S311
+        if due:
+            await self._recheck(due)
+
+    async def _recheck(self, sockets: Sequence[Socket]) -> None:
+        questions = [(socket.identity, socket.targets()) for socket in sockets]
+        answers = await self._thread.read(recheck_all, questions)
+        for socket, answer in zip(sockets, answers, strict=True):
+            if isinstance(answer, int):
+                socket.close(answer)
+                continue
+            socket.user = answer.user  # with the rights that the user has now
+            for target in socket.targets():
+                if target in answer.asked and target not in answer.held:
+                    socket.revoke(target)
+
+
+# Sockets that just connected: who opens them.
+#
+# All that connect at the same moment are handled together, in one call in a database thread.
+
+
+@dataclass(slots=True, eq=False)
+class Handshake:
+    """A socket that just connected. ``code`` is the code to close it with, or 0.
+
+    What was found out is kept here, so that no ticket is used a second time when the rest is tried again.
+    """
+
+    identity: Identity
+    #: Whether the ticket was looked up, with an answer or without.
+    is_asked: bool = False
+    user: Any = None
+    code: int = 0
+    error: Exception | None = None
+
+
+def complete(handshakes: Sequence[Handshake]) -> list[Handshake | Exception]:
+    """Find the users of these sockets. Return each handshake, or the error that it met.
+
+    Equal identities are looked up once. An error is noted at its handshake, so that the others go on.
+    """
+    users: dict[Any, Any] = {}
+    for handshake in handshakes:
+        try:
+            with_reconnect(_identify, handshake, users)
+        except Error as error:
+            logger.warning("event=socket_refused error=%s", type(error).__name__)
+            handshake.code = TRY_AGAIN
+        except Exception as error:  # noqa: BLE001  (raised where the socket waits)
+            handshake.error = error
+    return [handshake.error or handshake for handshake in handshakes]
+
+
+def _identify(handshake: Handshake, users: dict[Any, Any]) -> None:
+    was_asked, handshake.is_asked = handshake.is_asked, True
+    redeemed = handshake.identity.redeemed()
+    if redeemed is None:
+        # Asked a second time because an answer was lost: the first time the ticket may have been good and used up.
+        handshake.code = TRY_AGAIN if was_asked else REVOKED
+        return
+    handshake.identity = redeemed  # no ticket any more, which another try would look up again
+    key = handshake.identity.key
+    if key not in users:
+        users[key] = active_user(handshake.identity)
+    if isinstance(users[key], int):
+        handshake.code = users[key]
+    else:
+        handshake.user = users[key]
+
+
 # What the sockets of one event loop share: one layer subscription, one reader of the log, one check of rights.
 
 
@@ -304,7 +434,7 @@ class Hub:
         self.events_thread = DatabaseThread("jobs-events")
         self.presence = Presence(self.rights_thread)
         self.authorizations = Batcher(self.rights_thread, authorize_all)
-        self.joins = Batcher(self.rights_thread, joins.read_all)
+        self.joins = Batcher(self.rights_thread, read_joins)
         self._watermarks = Batcher(self.events_thread, events.first_watermarks)
         self._topics: dict[str, Topic] = {}
         self._failures = FailureLog()
@@ -321,20 +451,19 @@ class Hub:
         self._tasks = [asyncio.create_task(self._guarded(part, duty)) for part, duty in duties.items()]
 
     @classmethod
-    def enter(cls, subscriber: Subscriber) -> Hub:
-        """Add a socket to the running loop's hub, and return the hub."""
+    def current(cls) -> Hub:
+        """Return the running loop's hub."""
         loop = asyncio.get_running_loop()
         hub = cls._hubs.get(loop)
         if hub is None:
             hub = cls._hubs[loop] = cls()
-        hub.presence.enter(subscriber, RECHECK_SECONDS)
         return hub
 
-    async def leave(self, subscriber: Subscriber, subscriptions: Iterable[Subscription]) -> None:
+    async def leave(self, socket: Socket) -> None:
         """Remove a socket and its subscriptions. With the last socket the hub ends."""
-        for subscription in subscriptions:
+        for subscription in socket.subscriptions.values():
             self.unsubscribe(subscription)
-        self.presence.leave(subscriber)
+        self.presence.leave(socket)
         loop = asyncio.get_running_loop()
         if self.presence or self._hubs.get(loop) is not self:
             return
@@ -350,9 +479,9 @@ class Hub:
 
     # -- subscriptions ---------------------------------------------------------------------------------------------
 
-    async def subscribe(self, subscriber: Subscriber, target: Target) -> Subscription:
+    async def subscribe(self, socket: Socket, target: Target) -> Subscription:
         """Subscribe to the target from now on. The subscription keeps events until it goes live."""
-        subscription = Subscription(subscriber, target)
+        subscription = Subscription(socket, target)
         key = key_of(target)
         topic = self._topics.get(key)
         if topic is None:

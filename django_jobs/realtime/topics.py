@@ -1,16 +1,17 @@
-"""Who in this process listens to what: one topic for each organization, with the rooms that somebody joined."""
+"""Sockets of this process, and what they listen to: a topic for each organization, with the rooms that they joined."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from django_jobs.realtime import protocol
-from django_jobs.realtime.authorization import Target, UserAndJob
 from django_jobs.realtime.events import BATCH, Event, Watermark
 from django_jobs.realtime.identity import Identity
+from django_jobs.realtime.rooms import Target, UserAndJob
 
 K = TypeVar("K", bound=Hashable)
 
@@ -23,28 +24,6 @@ REMEMBERED: Final = 50_000
 def key_of(target: Target) -> str:
     """Return the key of the topic that the target belongs to."""
     return EVERYBODY if target.organization_pk is None else str(target.organization_pk)
-
-
-class Subscriber(Protocol):
-    """A socket, as the hub uses it."""
-
-    identity: Identity
-    #: As of the last check; None before the first one.
-    user: Any
-    #: When the rights are checked next, on the monotonic clock.
-    recheck_at: float
-
-    def put(self, text: str) -> None:
-        """Queue a frame for the client."""
-
-    def targets(self) -> list[Target]:
-        """Return what the socket listens to."""
-
-    def revoke(self, target: Target, reason: str = "forbidden") -> None:
-        """End the subscription to this target and tell the client why."""
-
-    def close(self, code: int) -> None:
-        """Close the socket with this code."""
 
 
 class Seen(Generic[K]):
@@ -75,8 +54,8 @@ class Seen(Generic[K]):
 class Subscription:
     """One socket in one room. Until the missed events are sent, later ones wait here."""
 
-    def __init__(self, subscriber: Subscriber, target: Target) -> None:
-        self.subscriber = subscriber
+    def __init__(self, socket: Socket, target: Target) -> None:
+        self.socket = socket
         self.target = target
         #: The highest id that the client was told.
         self.last_id = 0
@@ -98,7 +77,7 @@ class Subscription:
             if self.target.job_pk is not None and 0 < event_id <= self.last_id:
                 return  # the ids of one job increase, so the client knows this event
             self.last_id = max(self.last_id, event_id)
-            self.subscriber.put(text)
+            self.socket.put(text)
         else:
             self._waiting.append((event_id, text))
 
@@ -117,6 +96,107 @@ class Subscription:
         return False
 
 
+# What one client is sent: frames in order, without anybody waiting for a slow client.
+
+
+#: How many frames wait for a slow client. Beyond that they are dropped, and the client is told to read REST.
+MAX_OUTBOX: Final = 2_000
+#: While more frames than this wait, no frame of the client is read.
+BUSY_OUTBOX: Final = 200
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Listener = Callable[["Subscription"], None]
+
+
+class Socket:
+    """The sending side of one connection, with its user and its subscriptions.
+
+    ``on_revoked`` is called with a subscription that ended, ``on_gap`` with that of a batch's room of which something
+    was dropped.
+    """
+
+    def __init__(self, send: Send, identity: Identity, on_revoked: Listener, on_gap: Listener) -> None:
+        self.identity = identity
+        #: As of the last check; None before the first one.
+        self.user: Any = None
+        #: When the rights are checked next, on the monotonic clock.
+        self.recheck_at = 0.0
+        #: By the room's name.
+        self.subscriptions: dict[str, Subscription] = {}
+        self._on_revoked = on_revoked
+        self._on_gap = on_gap
+        #: Called when the socket begins to close: what waits is sent before, which a slow client could put off.
+        self.on_close: Callable[[], None] | None = None
+        self._send = send
+        self._outbox: deque[str] = deque()
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._close_code: int | None = None
+        self.is_closed = False
+
+    def put(self, text: str) -> None:
+        """Queue a frame for the client. If MAX_OUTBOX frames wait, drop them and tell the client to read REST."""
+        if self.is_closed:
+            return
+        if len(self._outbox) >= MAX_OUTBOX:
+            self._start_over()
+        self._outbox.append(text)
+        self._filled.set()
+
+    def targets(self) -> list[Target]:
+        """Return what the socket listens to."""
+        return [subscription.target for subscription in self.subscriptions.values()]
+
+    def revoke(self, target: Target, reason: str = "forbidden") -> None:
+        """End the subscription to this target and tell the client why."""
+        subscription = self.subscriptions.pop(target.room, None)
+        if subscription is not None:
+            self._on_revoked(subscription)
+            self.put(protocol.left(target.room, reason))
+
+    def close(self, code: int) -> None:
+        """Close the socket with this code once the frames that wait are sent."""
+        if self._close_code is None:
+            self._close_code = code
+            self._filled.set()
+            if self.on_close is not None:
+                self.on_close()
+
+    async def ready(self) -> None:
+        """Wait until at most BUSY_OUTBOX frames wait for the client, or the socket is closed."""
+        while len(self._outbox) > BUSY_OUTBOX and not self.is_closed:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    async def write(self) -> None:
+        """Send what is put until the socket is closed. Run it as a task of its own."""
+        try:
+            while not self.is_closed:
+                await self._filled.wait()
+                self._filled.clear()
+                while self._outbox:
+                    await self._send({"type": "websocket.send", "text": self._outbox.popleft()})
+                self._emptied.set()
+                if self._close_code is not None:
+                    self.is_closed = True
+                    await self._send({"type": "websocket.close", "code": self._close_code})
+        finally:
+            self.is_closed = True
+            self._emptied.set()
+
+    def _start_over(self) -> None:
+        """Drop what waits, and ask the client to read the present state of its rooms. That of a batch is sent anew."""
+        self._outbox.clear()
+        for room, subscription in self.subscriptions.items():
+            if subscription.target.batch_pk is not None:
+                self._on_gap(subscription)
+            elif subscription.is_live:
+                self._outbox.append(protocol.joined(room, subscription.last_id, resync=True))
+
+
+# The rooms of an organization.
+
+
 class RoomSubscriptions:
     """A room that somebody joined, and the subscriptions to it."""
 
@@ -128,7 +208,7 @@ class RoomSubscriptions:
         """Deliver an event to all in the room but those whose (user, job) pair is hidden."""
         text = event.text(self.target.room)
         for subscription in self.subscriptions:
-            if not hidden or (subscription.subscriber.user.pk, event.job_pk) not in hidden:
+            if not hidden or (subscription.socket.user.pk, event.job_pk) not in hidden:
                 subscription.deliver(event.id, text)
 
 
@@ -213,7 +293,7 @@ class Topic:
     def audience(self, job_pk: int) -> dict[UserAndJob, Any]:
         """Return the users who listen to the job, by (user's key, job's key)."""
         heard = [subscription for room in self._rooms_of(job_pk) for subscription in room.subscriptions]
-        return {(item.subscriber.user.pk, job_pk): item.subscriber.user for item in heard}
+        return {(item.socket.user.pk, job_pk): item.socket.user for item in heard}
 
     def under_other_id(self, organization: str) -> list[Target]:
         """Return the rooms of the whole organization that were joined by another id than this, its id now.

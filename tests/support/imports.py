@@ -59,8 +59,8 @@ VENDORS: Final = {
     "prometheus_client": "contrib.prometheus",
     "django_tasks": "tasks",
 }
-#: Inside realtime the consumer is an edge like the api: what broadcasts must not need it.
-EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
+#: Inside realtime the route is an edge like the api: what broadcasts must not need it.
+EDGE_MODULES: Final = frozenset({"realtime.routing", "realtime.auth"})
 #: The rooms of the engine, from the lowest: each imports those before it and never those behind it.
 ENGINE: Final = (
     ("timing", "json_storage", "actors", "memory"),

@@ -17,9 +17,9 @@ RIGHT = [
     ("api/urls.py", "from ..engine.control import cancel_job"),
     ("worker/pool.py", "from django_jobs.engine import control"),
     ("broker/queues.py", "import rq, redis.exceptions"),
-    ("realtime/consumer.py", "from channels.generic.websocket import AsyncJsonWebsocketConsumer"),
-    ("realtime/routing.py", "from django_jobs.realtime.consumer import JobsConsumer"),
-    ("contrib/socketio/clients.py", "import engineio, socketio.packet\nfrom django_jobs.realtime import hub"),
+    ("realtime/hub.py", "from channels.layers import get_channel_layer"),
+    ("realtime/routing.py", "from django_jobs.realtime.auth import PROTOCOL"),
+    ("contrib/socketio.py", "import engineio, socketio.packet\nfrom django_jobs.realtime import hub"),
     ("management/commands/jobs_worker.py", "from django_jobs.worker.pool import run"),
     ("exceptions.py", "if TYPE_CHECKING:\n    from django_jobs.models import Job"),
     ("contrib/opentelemetry/tracing.py", "from opentelemetry import trace"),
@@ -94,8 +94,8 @@ WRONG = [
     ("apps.py", "import channels_redis", "apps imports channels_redis, which only realtime may"),
     (
         "realtime/broadcast.py",
-        "from django_jobs.realtime.consumer import JobsConsumer",
-        "realtime.broadcast imports realtime.consumer, which is an edge",
+        "from django_jobs.realtime.routing import serve",
+        "realtime.broadcast imports realtime.routing, which is an edge",
     ),
     (
         "engine/transitions.py",
@@ -118,7 +118,7 @@ WRONG = [
 
 def package_in(directory: Path) -> Path:
     """A tree with the modules of django_jobs that the examples below import, all of them empty."""
-    for name in ("models/job", "engine/control", "engine/transitions", "broker/queues", "realtime/consumer"):
+    for name in ("models/job", "engine/control", "engine/transitions", "broker/queues", "realtime/routing"):
         module = directory / "django_jobs" / f"{name}.py"
         module.parent.mkdir(parents=True, exist_ok=True)
         module.touch()

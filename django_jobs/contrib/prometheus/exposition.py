@@ -6,14 +6,13 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from django_jobs.contrib.prometheus.exposed import Exposed
 from django_jobs.engine.insight.metrics import Gauges
 from django_jobs.engine.insight.rollups import ProcessCounts
 from django_jobs.engine.store.values import CLASSES_PER_DECADE, Tally
@@ -74,12 +73,6 @@ BREAKERS: Final = Described(
     _GAUGE, "breaker_open", "1 for each type of which a breaker holds jobs.", ("job_type", "state", "organizations")
 )
 ALERTS: Final = Described(_GAUGE, "alerts", "Alarms that are open.", ("rule",))
-
-ALL: Final[tuple[Described[Any], ...]] = (
-    *(CHILD_EXITS, CHILDREN, CHILDREN_WANTED, DATABASE_UP, BROKER_UP, LEADS),
-    *(SUBMITTED, ENDED, ATTEMPTS, RUN_SECONDS, WAIT_SECONDS),
-    *(GAUGES_AGE, JOBS, BACKLOG, OLDEST, DEAD_LETTERS, WORKERS, SLOTS, BREAKERS, ALERTS),
-)
 
 
 # The counters and histograms of what a process has counted.
@@ -153,31 +146,27 @@ OLDEST_GAUGES_SECONDS: Final = 60.0
 _TOLD: Final = tuple(str(status) for status in Status if status not in FINAL)
 
 
+@dataclass(eq=False)
 class JobsCollector(Collector):
-    """Makes the metrics of what is exposed, anew for each scrape."""
+    """Makes the metrics of one scrape."""
 
-    def __init__(self, exposed: Exposed) -> None:
-        self._exposed = exposed
-
-    def describe(self) -> Iterator[Metric]:
-        """Yield every metric that there may be, without values."""
-        for described in ALL:
-            yield described.family()
+    notes: HealthNotes
+    gauges: Gauges | None = None
+    counts: ProcessCounts | None = None
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics that have a value."""
-        yield from _of_process(self._exposed.notes)
-        if self._exposed.counts is not None:
-            yield from counted_families(self._exposed.counts)
-        gauges = self._exposed.gauges
-        if gauges is not None and gauges.age < OLDEST_GAUGES_SECONDS:
-            yield from _of_installation(gauges)
+        yield from _of_process(self.notes)
+        if self.counts is not None:
+            yield from counted_families(self.counts)
+        if self.gauges is not None and self.gauges.age < OLDEST_GAUGES_SECONDS:
+            yield from _of_installation(self.gauges)
 
 
-def expose(exposed: Exposed, accept: str) -> tuple[str, bytes]:
+def expose(accept: str, notes: HealthNotes, gauges: Gauges | None, counts: ProcessCounts | None) -> tuple[str, bytes]:
     """Return the content type and the text of the metrics, in the format that the header ``accept`` asks for."""
     registry = CollectorRegistry()
-    registry.register(JobsCollector(exposed))
+    registry.register(JobsCollector(notes, gauges, counts))
     try:
         encode, content_type = choose_encoder(accept)
     except (TypeError, ValueError):  # the library cannot read that header

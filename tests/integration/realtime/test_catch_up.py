@@ -297,7 +297,7 @@ def test_an_event_that_commits_after_a_later_one_was_seen_is_not_missed(
     organization: Organization, member: LiveClient, late: tuple[int, int]
 ) -> None:
     expected = set() if connection.vendor == "sqlite" else {late[0]}
-    assert expected <= set(verbs.catch_up_organization(organization.pk, late[1]).log_ids)
+    assert expected <= set(verbs.catch_up(organization.pk, late[1]).log_ids)
 
 
 def test_a_poll_finds_what_was_open_at_the_poll_before(organization: Organization) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from unittest.mock import Mock
 
 import pytest
 
@@ -176,7 +177,9 @@ def test_a_client_that_takes_nothing_is_told_to_read_the_present(tuning: Tuning)
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    socket = Socket(send, identity=None, user=None)  # type: ignore[arg-type]
+    ended: Any = Mock()
+    identity: Any = None
+    socket = Socket(send, identity, ended, ended)
     for number in range(5):
         socket.put(str(number))
     assert list(socket._outbox) == ["3", "4"]

@@ -148,7 +148,7 @@ def test_a_result_that_fits_into_no_frame_is_not_even_read(organization: Organiz
     target = RoomTarget(job.name, job.organization_id, job.pk)
 
     with CaptureQueriesContext(connection) as queries:
-        verbs.read_join(target, None, user)
+        verbs.read_join(target, None, user, {})
 
     reading = [query["sql"] for query in queries if '"result"' in query["sql"].replace("`", '"')]
     assert len(reading) == 1

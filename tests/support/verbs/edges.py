@@ -60,14 +60,14 @@ if TYPE_CHECKING:
 
     # Realtime
     from django_jobs.realtime.auth import JobsAuthMiddlewareStack
-    from django_jobs.realtime.authorization import authorize as authorize_join
-    from django_jobs.realtime.authorization import authorize_all as authorize_joins
-    from django_jobs.realtime.authorization import hidden_jobs
-    from django_jobs.realtime.authorization import FrameRefused as JoinRefused
-    from django_jobs.realtime.authorization import Target as RoomTarget
+    from django_jobs.realtime.rooms import authorize as authorize_join
+    from django_jobs.realtime.rooms import authorize_all as authorize_joins
+    from django_jobs.realtime.rooms import hidden_jobs
+    from django_jobs.realtime.rooms import FrameRefused as JoinRefused
+    from django_jobs.realtime.rooms import Target as RoomTarget
     from django_jobs.realtime.broadcast import LayerBroadcaster
     from django_jobs.realtime.connections import Connection as SocketConnection
-    from django_jobs.realtime.events import catch_up_organization
+    from django_jobs.realtime.events import catch_up
     from django_jobs.realtime.events import first_watermarks
     from django_jobs.realtime.events import poll as poll_events
     from django_jobs.realtime.events import Watermark as EventWatermark
@@ -76,20 +76,20 @@ if TYPE_CHECKING:
     from django_jobs.realtime.events import status_events
     from django_jobs.realtime.events import Event as RealtimeEvent
     from django_jobs.realtime.protocol import moment as frame_moment
-    from django_jobs.realtime.presence import complete as complete_handshake
-    from django_jobs.realtime.presence import Handshake
+    from django_jobs.realtime.hub import complete as complete_handshake
+    from django_jobs.realtime.hub import Handshake
     from django_jobs.realtime.hub import Hub
     from django_jobs.realtime.identity import active_user
     from django_jobs.realtime.identity import Identity
-    from django_jobs.realtime.joins import read as read_join
-    from django_jobs.realtime.joins import read_all as read_joins
+    from django_jobs.realtime.rooms import read_join
+    from django_jobs.realtime.rooms import read_joins
     from django_jobs.realtime.hub import FailureLog
     from django_jobs.realtime.hub import LayerSubscription
     from django_jobs.realtime.hub import PendingEvents
     from django_jobs.realtime.protocol import group_of
     from django_jobs.realtime.protocol import Room
     from django_jobs.realtime.routing import websocket_urlpatterns
-    from django_jobs.realtime.connections import Socket
+    from django_jobs.realtime.topics import Socket
     from django_jobs.realtime.topics import Subscription
     from django_jobs.realtime.topics import Topic
 
@@ -172,10 +172,9 @@ if TYPE_CHECKING:
 
     # Contrib
     from django_jobs.contrib.opentelemetry.tracing import Tracing
-    from django_jobs.contrib.prometheus.exposed import Exposed as ExposedMetrics
-    from django_jobs.contrib.prometheus.page import scrape as scrape_metrics
+    from django_jobs.contrib.prometheus import scrape as scrape_metrics
     from django_jobs.contrib.sentry.events import install as install_sentry
-    from django_jobs.contrib.socketio.server import with_socketio
+    from django_jobs.contrib.socketio import with_socketio
 
     # Models and settings
     from django_jobs.models.job import AttemptLog

@@ -114,7 +114,7 @@ if TYPE_CHECKING:
     from django_jobs.models.job_type import MAX_DAYS as TYPE_MAX_DAYS
     from django_jobs.models.job_type import MAX_RATE as TYPE_MAX_RATE
     from django_jobs.models.job_type import MAX_SECONDS as TYPE_MAX_SECONDS
-    from django_jobs.realtime.presence import SOCKETS_A_USER
+    from django_jobs.realtime.hub import SOCKETS_A_USER
     from django_jobs.realtime.broadcast import MESSAGE_TYPE
     from django_jobs.realtime.connections import FRAMES_A_SECOND
     from django_jobs.realtime.events import BATCH as BATCH_EVENT

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from django_jobs.contrib.prometheus import exposition, page
+from django_jobs.contrib import prometheus
+from django_jobs.contrib.prometheus import exposition
 from django_jobs.contrib.prometheus.exposition import BOUNDS
 from django_jobs.engine.insight.metrics import Gauges
 from django_jobs.statuses import Status
@@ -22,7 +23,7 @@ from tests.support import verbs
 from tests.support.documents import DOCS
 from tests.support.probes import scraped, value_of
 from tests.support.prometheus import promtool
-from tests.support.verbs import COUNTED_TYPES, ExposedMetrics, HealthNotes, ProcessCounts, Tally
+from tests.support.verbs import COUNTED_TYPES, HealthNotes, ProcessCounts, Tally
 
 OPERATING = DOCS / "operating"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -56,8 +57,8 @@ def counts(*tallies: Tally, job_type: str = "mail", organizations: int = 0) -> P
     return found
 
 
-def text_of(exposed: ExposedMetrics, accept: str = "") -> str:
-    answer = verbs.scrape_metrics(exposed, accept)
+def text_of(*known: Any, **more: Any) -> str:
+    answer = verbs.scrape_metrics("", *known, **more)
     assert answer.code == 200
     return answer.body.decode()
 
@@ -77,17 +78,17 @@ def names_in(text: str) -> set[str]:
     return set(re.findall(r"\bdjango_jobs_\w+", text))
 
 
+def families() -> list[Any]:
+    return list(exposition.JobsCollector(notes(), gauges(), counts(EVERYTHING)).collect())
+
+
 def known_names() -> set[str]:
     """Every name that a query may use."""
-    return {
-        sample.name
-        for family in exposition.JobsCollector(ExposedMetrics(notes(), gauges(), counts(EVERYTHING))).collect()
-        for sample in family.samples
-    }
+    return {sample.name for family in families() for sample in family.samples}
 
 
 def test_all_that_is_known_is_told() -> None:
-    text = text_of(ExposedMetrics(notes(), gauges(), counts(EVERYTHING)))
+    text = text_of(notes(), gauges(), counts(EVERYTHING))
     assert value_of(text, "django_jobs_attempts_total", job_type="mail", outcome="completed") == 4
     assert value_of(text, "django_jobs_submitted_total", job_type="mail") == 5
     assert value_of(text, "django_jobs_backlog", priority="low") == 5
@@ -98,18 +99,12 @@ def test_all_that_is_known_is_told() -> None:
     assert (value_of(text, "django_jobs_database_up"), value_of(text, "django_jobs_broker_up")) == (1, 0)
     follower = notes()
     follower.leads = lambda: False
-    told = [text, text_of(ExposedMetrics(follower))]
+    told = [text, text_of(follower)]
     assert [value_of(item, "django_jobs_scheduler_leads") for item in told] == [1, 0]
 
 
-def test_every_described_metric_can_be_told_and_no_other() -> None:
-    collector = exposition.JobsCollector(ExposedMetrics(notes(), gauges(), counts(EVERYTHING)))
-    told = {family.name for family in collector.collect()}
-    assert told == {family.name for family in collector.describe()}
-
-
 def test_a_first_failure_is_an_increase() -> None:
-    text = text_of(ExposedMetrics(notes(), counts=counts(EVERYTHING)))
+    text = text_of(notes(), counts=counts(EVERYTHING))
     key = ("django_jobs_attempts_total", frozenset({("job_type", "mail"), ("outcome", "failed")}))
     assert scraped(text)[key] == 0
 
@@ -119,7 +114,7 @@ def test_a_histogram_has_each_duration_on_the_right_side_of_its_bounds() -> None
     tally = Tally()
     for seconds in durations:
         tally.measure("attempt", seconds, verbs.histogram_class(seconds))
-    text = text_of(ExposedMetrics(notes(), counts=counts(tally)))
+    text = text_of(notes(), counts=counts(tally))
     for _, bound in BOUNDS:
         below = sum(seconds <= float(bound) for seconds in durations)
         assert value_of(text, "django_jobs_run_seconds_bucket", le=bound) == below, bound
@@ -128,32 +123,32 @@ def test_a_histogram_has_each_duration_on_the_right_side_of_its_bounds() -> None
 
 
 def test_organizations_are_a_label_only_where_the_setting_says_so() -> None:
-    assert "ORG-1" not in text_of(ExposedMetrics(notes(), counts=counts(EVERYTHING)))
-    text = text_of(ExposedMetrics(notes(), counts=counts(EVERYTHING, organizations=5)))
+    assert "ORG-1" not in text_of(notes(), counts=counts(EVERYTHING))
+    text = text_of(notes(), counts=counts(EVERYTHING, organizations=5))
     assert value_of(text, "django_jobs_attempts_total", organization="ORG-1") == 4
 
 
 def test_old_gauges_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     old = gauges(moment=time.monotonic() - exposition.OLDEST_GAUGES_SECONDS - 1)
-    text = text_of(ExposedMetrics(notes(), old))
+    text = text_of(notes(), old)
     assert "django_jobs_backlog" not in text
     assert value_of(text, "django_jobs_database_up") == 1
 
 
 def test_who_asks_for_openmetrics_gets_it() -> None:
-    answer = verbs.scrape_metrics(ExposedMetrics(notes(), gauges(), counts(EVERYTHING)), OPENMETRICS)
+    answer = verbs.scrape_metrics(OPENMETRICS, notes(), gauges(), counts(EVERYTHING))
     assert answer.content_type.startswith("application/openmetrics-text")
     assert "django_jobs_attempts" in {found.name for found in text_string_to_metric_families(answer.body.decode())}  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/plain;version=abc", ";;;", "application/json", "\x00"])
 def test_a_strange_accept_header_gets_plain_text(accept: str) -> None:
-    assert verbs.scrape_metrics(ExposedMetrics(notes()), accept).content_type.startswith("text/plain")
+    assert verbs.scrape_metrics(accept, notes()).content_type.startswith("text/plain")
 
 
 def test_names_of_types_with_strange_characters_are_escaped() -> None:
     strange = 'task:a"b\\c\nd'
-    text = text_of(ExposedMetrics(notes(), counts=counts(Tally(submitted=1), job_type=strange)))
+    text = text_of(notes(), counts=counts(Tally(submitted=1), job_type=strange))
     assert value_of(text, "django_jobs_submitted_total", job_type=strange) == 1
 
 
@@ -161,16 +156,16 @@ def test_a_scrape_of_the_most_that_there_can_be_is_quick() -> None:
     counts = ProcessCounts()
     for number in range(COUNTED_TYPES):
         counts.add(f"type-{number}", "", EVERYTHING)
-    exposed = ExposedMetrics(notes(), gauges(), counts)
-    text_of(exposed)  # imports
+    known = notes(), gauges(), counts
+    text_of(*known)  # imports
     began = time.thread_time()
-    text_of(exposed)
+    text_of(*known)
     assert time.thread_time() - began < 1.0
 
 
 def test_without_the_library_a_scrape_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "find_spec", lambda _: None)
-    answer = verbs.scrape_metrics(ExposedMetrics(notes()))
+    monkeypatch.setattr(prometheus, "find_spec", lambda _: None)
+    answer = verbs.scrape_metrics("", notes())
     assert answer.code == 501
     assert b"pip install 'django-durable-jobs[prometheus]'" in answer.body
 
@@ -221,7 +216,7 @@ def test_the_page_of_metrics_tells_each_of_them_and_no_other() -> None:
     text = (DOCS / "metrics.md").read_text()
     told = set(re.findall(r"^\| `(django_jobs_\w+)`", text, re.MULTILINE))
     suffix = {"counter": "_total"}
-    assert told == {f"{item.family().name}{suffix.get(item.family().type, '')}" for item in exposition.ALL}
+    assert told == {f"{family.name}{suffix.get(family.type, '')}" for family in families()}
     assert names_in(text) - known_names() - told == set()
 
 
@@ -241,7 +236,7 @@ def test_promtool_understands_the_queries_of_the_dashboard_and_of_the_page(tmp_p
 
 
 def test_promtool_finds_nothing_to_say_of_the_metrics() -> None:
-    text = text_of(ExposedMetrics(notes(), gauges(), counts(EVERYTHING)))
+    text = text_of(notes(), gauges(), counts(EVERYTHING))
     assert promtool("check", "metrics", text=text) == ""
 
 

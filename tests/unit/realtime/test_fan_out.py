@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +11,11 @@ from unittest.mock import Mock
 import pytest
 from asgiref.sync import async_to_sync
 
+from django_jobs.engine.memory import Memory
 from django_jobs.realtime import hub
-from django_jobs.realtime.authorization import UserAndJob
 from django_jobs.realtime.events import PROGRESS
-from django_jobs.realtime.hub import FanOut, VisibilityCache
+from django_jobs.realtime.hub import FanOut, hidden_from
+from django_jobs.realtime.rooms import UserAndJob
 from django_jobs.realtime.topics import EVERYBODY
 from tests.support.tuning import Tuning
 from tests.support.verbs import STATUS_CHANGED, RealtimeEvent, RoomTarget, Subscription, Topic
@@ -111,11 +113,10 @@ def clock(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> SimpleNamespace:
 
 def test_an_answer_of_the_policy_is_kept_for_some_seconds_and_then_asked_again(clock: SimpleNamespace) -> None:
     policy = Policy()
-    cache = VisibilityCache(policy.read)
     mine, yours, other = (1, 5), (2, 5), (1, 6)
 
     def hidden() -> set[UserAndJob]:
-        return set(async_to_sync(cache.hidden)(lambda: dict.fromkeys([mine, yours, other])))
+        return set(async_to_sync(hidden_from)(policy.read, lambda: dict.fromkeys([mine, yours, other])))
 
     policy.hides = {yours}
     assert hidden() == {yours}
@@ -129,12 +130,12 @@ def test_an_answer_of_the_policy_is_kept_for_some_seconds_and_then_asked_again(c
 
 
 def test_an_event_is_told_to_nobody_from_whom_its_job_is_hidden(clock: SimpleNamespace) -> None:
-    for hidden_from, others in (("1", EVERYBODY), (EVERYBODY, "1")):
+    for refused, others in (("1", EVERYBODY), (EVERYBODY, "1")):
         policy = Policy()
         stage = Stage(policy.read)
-        policy.hides = {(stage.sockets[hidden_from].user.pk, 5)}
+        policy.hides = {(stage.sockets[refused].user.pk, 5)}
         stage.deliver(change(7))
-        assert (stage.heard(hidden_from), stage.heard(others)) == ([], ["7"])
+        assert (stage.heard(refused), stage.heard(others)) == ([], ["7"])
 
 
 def test_an_event_is_not_told_to_who_joins_while_the_policy_is_asked_if_its_job_is_hidden(
@@ -146,3 +147,13 @@ def test_an_event_is_not_told_to_who_joins_while_the_policy_is_asked_if_its_job_
     policy.meanwhile = lambda: stage.join("1", late)
     stage.deliver(change(7))
     assert (stage.heard("1"), late.put.called) == (["7"], False)
+
+
+def test_what_was_remembered_for_sockets_does_not_pile_up_as_they_come_and_go() -> None:
+    def memories() -> int:
+        gc.collect()
+        return sum(isinstance(item, Memory) for item in gc.get_objects())
+
+    before = memories()
+    Stage()
+    assert memories() == before

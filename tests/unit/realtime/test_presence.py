@@ -9,9 +9,9 @@ from unittest.mock import Mock
 
 from asgiref.sync import async_to_sync
 
-from django_jobs.realtime.authorization import SocketRights as Rights
-from django_jobs.realtime.presence import Presence
+from django_jobs.realtime.hub import Presence
 from django_jobs.realtime.protocol import REVOKED
+from django_jobs.realtime.rooms import SocketRights as Rights
 from tests.support.tuning import Tuning
 from tests.support.verbs import RoomTarget
 

@@ -32,7 +32,7 @@ def subscribe(topic: Topic, target: RoomTarget) -> Subscription:
 
 
 def told(subscription: Subscription) -> list[str]:
-    socket: Any = subscription.subscriber
+    socket: Any = subscription.socket
     return [call.args[0] for call in socket.put.call_args_list]
 
 
@@ -89,7 +89,7 @@ def test_the_events_of_one_job_are_told_in_order_and_once(topic: Topic) -> None:
 def test_a_job_is_told_to_none_in_any_room_from_whom_it_is_hidden(topic: Topic) -> None:
     rooms = [subscribe(topic, target) for target in (WHOLE, WHOLE, JOB, JOB)]
     for number, subscription in enumerate(rooms):
-        subscription.subscriber.user.pk = number % 2
+        subscription.socket.user.pk = number % 2
     topic.deliver(RealtimeEvent(STATUS_CHANGED, 1, 5, "{}", id=1), {(0, 5), (1, 6)})
     assert [len(told(item)) for item in rooms] == [0, 1, 0, 1]
 
