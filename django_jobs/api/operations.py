@@ -19,6 +19,7 @@ from django_jobs.engine.access import key_in
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operations import MAX_PER_MINUTE, OperationRequest, describe_operations
 from django_jobs.engine.insight.filter import JobFilter
+from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.scope import scope_of
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Operation
@@ -130,22 +131,22 @@ class OperationViewSet(RowsView[Operation]):
     @action(detail=True, methods=["post"])
     def pause(self, request: Any, **kwargs: Any) -> Response:
         """Pause an operation that runs. What is paused already stays so."""
-        return self._switch(operations.pause)
+        return self._switch(lambda row: set_paused("operation", row, True, user=request.user))
 
     @action(detail=True, methods=["post"])
     def resume(self, request: Any, **kwargs: Any) -> Response:
         """Let a paused operation go on. What runs already stays so."""
-        return self._switch(operations.resume)
+        return self._switch(lambda row: set_paused("operation", row, False, user=request.user))
 
     @action(detail=True, methods=["post"])
     def stop(self, request: Any, **kwargs: Any) -> Response:
         """End an operation; what was done stays done. What is stopped already stays so."""
-        return self._switch(operations.stop)
+        return self._switch(lambda row: operations.stop(row, user=request.user))
 
-    def _switch(self, act: Callable[..., bool]) -> Response:
+    def _switch(self, switch: Callable[[Operation], bool]) -> Response:
         self.get_body()
         operation = self.get_object()
-        act(operation, user=self.request.user)
+        switch(operation)
         return self._answer(operation)
 
     def _answer(self, operation: Operation, status_code: int = status.HTTP_200_OK, **more: Any) -> Response:

@@ -29,6 +29,7 @@ from django_jobs.engine.access import key_in
 from django_jobs.engine.insight.filter import CHOICE, NAMES, TEXT
 from django_jobs.engine.job_types.masking import NOTHING, MasksLeft, hidden_from, masked, parameters_to_submit
 from django_jobs.engine.organizations import current_ids
+from django_jobs.engine.pausing import set_paused
 from django_jobs.engine.schedules.definitions import (
     FIELDS,
     change_schedule,
@@ -36,9 +37,7 @@ from django_jobs.engine.schedules.definitions import (
     get_schedule,
     having,
     not_found,
-    pause_schedule,
     preview,
-    resume_schedule,
     unschedule,
 )
 from django_jobs.engine.schedules.firing import fire_now
@@ -323,14 +322,12 @@ class ScheduleViewSet(RowsView[Schedule]):
     @action(detail=True, methods=["post"])
     def pause(self, request: Any, **kwargs: Any) -> Response:
         """Let a schedule fire no more until it is resumed."""
-        self.get_body()
-        return Response(self._described(pause_schedule(self.get_object(), user=request.user)))
+        return self._set_paused(True)
 
     @action(detail=True, methods=["post"])
     def resume(self, request: Any, **kwargs: Any) -> Response:
         """Let a paused schedule fire again, from now on: what was due meanwhile is not caught up."""
-        self.get_body()
-        return Response(self._described(resume_schedule(self.get_object(), user=request.user)))
+        return self._set_paused(False)
 
     @action(detail=True, methods=["post"])
     def fire(self, request: Any, **kwargs: Any) -> Response:
@@ -354,6 +351,11 @@ class ScheduleViewSet(RowsView[Schedule]):
         found = preview(self.get_body() if request.method == "POST" else self.get_parameters())
         runs = [run.isoformat() for run in found.next_runs]  # in the rule's own time zone
         return Response({"words": found.words, "timezone": found.timezone, "next_runs": runs})
+
+    def _set_paused(self, value: bool) -> Response:
+        self.get_body()
+        set_paused("schedule", self.get_object(), value, user=self.request.user)
+        return Response(self._described(self.get_object()))
 
     def _address_of(self, pk: int) -> str:
         return self.reverse_action("detail", kwargs={"id": pk})
