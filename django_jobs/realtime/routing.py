@@ -11,8 +11,9 @@ from typing import Any, cast
 from django.urls import path
 
 from django_jobs.realtime.auth import PROTOCOL, SCOPE_KEY
-from django_jobs.realtime.connections import BadFrame, Connection, Send
+from django_jobs.realtime.connections import BadFrame, Connection
 from django_jobs.realtime.protocol import REVOKED, size_of
+from django_jobs.realtime.topics import Send
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
