@@ -281,14 +281,12 @@ MAIL_LATE: Final = dt.timedelta(hours=1)
 MAIL_LOOK_SECONDS: Final = 10.0
 #: The mailer looks this often whether a mail has gone. Below MAIL_PATIENCE_SECONDS.
 MAIL_POLL_SECONDS: Final = 0.25
-#: A mail that has not gone after this is given up and tried again.
+#: The log says of a mail that has not gone after this that the mail backend hangs.
 MAIL_PATIENCE_SECONDS: Final = 60.0
 #: Pause after the first failed mail, doubled with each further one. Below LONGEST_MAIL_RETRY_SECONDS.
 MAIL_RETRY_SECONDS: Final = 5.0
-#: The longest of these pauses. Below LONGEST_HANGING_MAIL_RETRY_SECONDS.
+#: The longest of these pauses.
 LONGEST_MAIL_RETRY_SECONDS: Final = 600.0
-#: The longest pause while threads hang in a mail backend without a time limit.
-LONGEST_HANGING_MAIL_RETRY_SECONDS: Final = 86_400.0
 #: A process that ends delivers waiting signals for so long.
 SIGNALS_DRAIN_SECONDS: Final = 5.0
 #: A batch whose end could not be told is a problem for so long.

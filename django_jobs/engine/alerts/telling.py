@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 import threading
 import time
 from collections import defaultdict
@@ -294,21 +295,17 @@ def _link() -> str:
 
 DUTY: Final = "mail_alerts"
 MOST: Final = 6
-#: So many threads may hang in a mail backend that has no limit of time. While they do, one more is tried after
-#: timing.LONGEST_MAIL_RETRY_SECONDS, another one after twice that, and so on, up to once in
-#: timing.LONGEST_HANGING_MAIL_RETRY_SECONDS seconds.
-MAX_HANGING: Final = 3
 
 
 class Sending(threading.Thread):
-    """Sends one mail. A mail server that hangs holds up this thread alone."""
+    """Sends one mail. A mail backend that hangs holds up this thread alone, and further mails."""
 
     def __init__(self, mail: Mail, entries: Sequence[UntoldAlerts]) -> None:
         super().__init__(name="alert mail", daemon=True)
         self._mail = mail
         self.entries = entries
-        self.began = time.monotonic()
         self.error: BaseException | None = None
+        self._late_at = time.monotonic() + timing.MAIL_PATIENCE_SECONDS
 
     def run(self) -> None:
         """Send it, and keep the error where that fails."""
@@ -317,87 +314,59 @@ class Sending(threading.Thread):
         except BaseException as error:  # noqa: BLE001  (whatever a backend raises, the mail is tried again)
             self.error = error
 
+    def complain_once(self) -> None:
+        """Log that the mail backend hangs, once it has for MAIL_PATIENCE_SECONDS."""
+        if time.monotonic() > self._late_at:
+            self._late_at = math.inf
+            logger.warning("event=alert_mail_hangs seconds=%.0f", timing.MAIL_PATIENCE_SECONDS)
+
 
 class Mailer:
     """Sends what is to be told, for one scheduler, one mail after the other."""
 
     def __init__(self) -> None:
         self._sending: Sending | None = None
-        self._hanging: list[Sending] = []
         self._failures = 0
         self._not_before = 0.0
 
     def step(self) -> tuple[int, float]:
         """Begin, or look after, one mail. Return how many have gone, and for how many seconds to rest."""
-        if self._sending is None and not self._begin():
-            return 0, self._rest()
-        sending = self._sending
-        assert sending is not None  # noqa: S101  (it was begun)
-        sending.join(timing.MAIL_POLL_SECONDS)
-        if not sending.is_alive():
-            return self._ended(sending)
-        if time.monotonic() - sending.began > timing.MAIL_PATIENCE_SECONDS:
-            self._hanging.append(sending)
-            return self._failed(
-                TimeoutError(f"no answer within {timing.MAIL_PATIENCE_SECONDS:.0f} s; give the mail backend a timeout")
-            )
-        return 0, timing.MAIL_POLL_SECONDS
-
-    def _rest(self) -> float:
-        """Return the seconds until the next look. A mail that hangs may go at last, which must be noted soon."""
-        pause = self._not_before - time.monotonic()
-        if pause <= 0:
-            return timing.MAIL_LOOK_SECONDS
-        return min(pause, timing.MAIL_LOOK_SECONDS) if self._hanging else pause
-
-    def _begin(self) -> bool:
-        self._note_late()
-        if not is_mail_on() or time.monotonic() < self._not_before:
-            return False
-        found = next_mail(database.now())
-        if found is None:
-            return False
-        self._sending = Sending(*found)
-        self._sending.start()
-        return True
-
-    def _note_late(self) -> None:
-        """Forget those that were given up and have ended. What went after all is told: it must not go again."""
-        for thread in [thread for thread in self._hanging if not thread.is_alive()]:
-            pause = self._pause()
-            if thread.error is None:
-                note(thread.entries, database.now())
-                pause = timing.MAIL_RETRY_SECONDS
-            self._hanging.remove(thread)
-            self._not_before = min(self._not_before, time.monotonic() + pause)
-
-    def _ended(self, sending: Sending) -> tuple[int, float]:
-        if sending.error is not None:
-            return self._failed(sending.error)
-        note(sending.entries, database.now())  # raises while the database is away: then it is noted at the next step
+        if self._sending is None:
+            self._sending = self._begin()
+        if self._sending is None:
+            pause = self._not_before - time.monotonic()
+            return 0, pause if pause > 0 else timing.MAIL_LOOK_SECONDS
+        self._sending.join(timing.MAIL_POLL_SECONDS)
+        if self._sending.is_alive():
+            self._sending.complain_once()
+            return 0, timing.MAIL_POLL_SECONDS
+        if self._sending.error is not None:
+            return self._failed(self._sending.error)
+        # Raises while the database is away: then it is noted at the next step.
+        note(self._sending.entries, database.now())
         if self._failures:
             logger.info("event=alert_mail_sent_at_last failures=%s", self._failures)
         self._sending, self._failures = None, 0
         return 1, 0.0
 
+    def _begin(self) -> Sending | None:
+        if not is_mail_on() or time.monotonic() < self._not_before:
+            return None
+        found = next_mail(database.now())
+        if found is None:
+            return None
+        sending = Sending(*found)
+        sending.start()
+        return sending
+
     def _failed(self, error: BaseException) -> tuple[int, float]:
         self._sending = None
         self._failures += 1
-        pause = self._pause()
-        if (excess := len(self._hanging) - MAX_HANGING) >= 0:
-            pause = min(
-                timing.LONGEST_HANGING_MAIL_RETRY_SECONDS, timing.LONGEST_MAIL_RETRY_SECONDS * 2 ** min(excess, 10)
-            )
+        pause = min(timing.LONGEST_MAIL_RETRY_SECONDS, timing.MAIL_RETRY_SECONDS * 2 ** min(self._failures - 1, 10))
         self._not_before = time.monotonic() + pause
         level = logging.WARNING if self._failures == 1 else logging.INFO
         logger.log(level, "event=alert_mail_failed failures=%s again_in=%.0f error=%r", self._failures, pause, error)
-        return 0, self._rest()
-
-    def _pause(self) -> float:
-        """Return for how many seconds to wait after so many failures."""
-        return float(
-            min(timing.LONGEST_MAIL_RETRY_SECONDS, timing.MAIL_RETRY_SECONDS * 2 ** min(self._failures - 1, 10))
-        )
+        return 0, pause
 
 
 def next_mail(now: dt.datetime) -> tuple[Mail, Sequence[UntoldAlerts]] | None:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.timing import MAIL_LOOK_SECONDS as MAIL_LOOK
     from django_jobs.engine.timing import MAIL_QUIET
     from django_jobs.engine.timing import MAIL_WINDOW
-    from django_jobs.engine.alerts.telling import MAX_HANGING as MAX_HANGING_MAILS
     from django_jobs.engine.alerts.records import LEASE as ALERT_LEASE
     from django_jobs.engine.alerts.rules import RULES as ALERT_RULES
     from django_jobs.engine.batches import MAX_REMEMBERED as REMEMBERED_LOOKS
