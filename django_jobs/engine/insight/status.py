@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Final, NamedTuple, TypeVar
 
-from django.db.models import Count, QuerySet, Window
+from django.db.models import QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from django_jobs.engine import timing
 from django_jobs.engine.access import get_policy, may_start
 from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.dispatch.in_flight import count_in_flight
 from django_jobs.engine.dispatch.limits import limits_of, may_hold
 from django_jobs.engine.dispatch.tenant_shares import shares_of
 from django_jobs.engine.insight.filter import JobFilter
@@ -29,7 +30,7 @@ from django_jobs.engine.submission.submit import is_uncommitted
 from django_jobs.exceptions import JobFailed
 from django_jobs.models import ExecutionLog, Job, JobDependency, JobType
 from django_jobs.models.job import format_job_id
-from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, TERMINAL, WAITING, Priority, Status
+from django_jobs.statuses import DISPATCHABLE, TERMINAL, WAITING, Priority, Status
 from django_jobs.texts import say
 from django_jobs.values import JobStatus
 
@@ -175,8 +176,9 @@ class _Circumstances:
         self._types = _types(waiting)
         self._held = _held(self._types)
         ready = [job for job in waiting if job.status in DISPATCHABLE and job.ready_at is not None]
-        self._in_flight = _in_flight(ready)
-        self._shares = shares_of([tenant for pk, tenant in self._tenants.items() if pk in self._in_flight])
+        self._in_flight = count_in_flight(has_lock=False).by_organization if ready else {}
+        pks = {job.organization_id for job in ready} & self._in_flight.keys() & self._tenants.keys()
+        self._shares = shares_of([self._tenants[pk] for pk in pks])
         self._limits = limits_of(self._types[pk] for pk in {job.job_type_id for job in ready} & self._types.keys())
         self._unloadable = handlers.unloadable_reasons(waiting)
 
@@ -246,15 +248,6 @@ def _held(types: Mapping[str, JobType]) -> dict[str, Any]:
     """Return those of these types whose breakers hold jobs, and whose; a statement only where one has a breaker."""
     type_names = [pk for pk, kind in types.items() if may_hold(kind)]
     return held_types(type_names) if type_names else {}
-
-
-def _in_flight(jobs: Sequence[Job]) -> Counter[Any]:
-    """Count the jobs that are queued or running, for each organization of these jobs."""
-    if not jobs:
-        return Counter()
-    rows = Job.primary.filter(status__in=sorted(IN_FLIGHT), organization_id__in={job.organization_id for job in jobs})
-    counted = rows.order_by().values_list("organization_id").annotate(total=Count("pk"))
-    return Counter(dict(counted))
 
 
 # Reads a page of jobs, newest first.
