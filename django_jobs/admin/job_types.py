@@ -32,7 +32,7 @@ from django_jobs.admin.pages import (
     is_system_admin,
     view,
 )
-from django_jobs.admin.reasons import CLOSE, cut, key_words, notice_of
+from django_jobs.admin.reasons import CLOSE, key_words, notice_of
 from django_jobs.admin.writing import (
     NOTHING,
     CappedCount,
@@ -47,7 +47,7 @@ from django_jobs.admin.writing import (
     type_title,
     without,
 )
-from django_jobs.engine.alerts.rules import BREAKER_OPEN
+from django_jobs.engine.alerts.rules import BREAKER_OPEN, one_line
 from django_jobs.engine.control import switches
 from django_jobs.engine.dispatch.limits import limits_of
 from django_jobs.engine.execution.settle import back_off
@@ -84,7 +84,8 @@ Full = tuple[str, str, list[tuple[Any, int]], int]
 def _closing(kind: JobType) -> Iterator[str]:
     """Yield what holds the jobs of a type whose breaker somebody is about to close, and what happens then."""
     for found in open_breakers([kind.pk]):
-        facts = {"organization": found.organization, "waiting": found.waiting_words, "error": cut(found.error_message)}
+        error = one_line(found.error_message)
+        facts = {"organization": found.organization, "waiting": found.waiting_words, "error": error}
         yield reasons.told(BREAKER_OPEN, facts)
         yield _("Its waiting jobs may start at once. Until it opens again, each job that fails spends a retry.")
         yield reasons.advice_on(BREAKER_OPEN, facts)

@@ -22,19 +22,17 @@ from django_jobs.admin.jobs import type_of
 from django_jobs.admin.pages import Button, Links, Notice, is_system_admin
 from django_jobs.admin.writing import NOTHING, brief_duration, format_duration, format_number, line
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.alerts.rules import BREAKER_OPEN, NO_WORKER
+from django_jobs.engine.alerts.rules import BREAKER_OPEN, NO_WORKER, one_line
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight import reasons
 from django_jobs.engine.insight.inspection import (
-    MAX_ERROR,
-    PROBLEM,
     OpenBreaker,
     count_waiting,
     held_types,
     is_held,
     read_in_use,
 )
-from django_jobs.engine.insight.problems import examine_pools, why_unserved
+from django_jobs.engine.insight.problems import PROBLEM, examine_pools, why_unserved
 from django_jobs.engine.insight.reasons import HOLDING, REASONS
 from django_jobs.engine.insight.rollups import LEASE, rollups_behind
 from django_jobs.engine.insight.status import describe
@@ -158,7 +156,7 @@ def notice_of(item: OpenBreaker, moment: dt.datetime, close_url: str = "") -> No
         "waiting": item.waiting_words,
         "since": _("%(duration)s ago") % {"duration": brief_duration((moment - item.since).total_seconds())},
         "next_try": _("in %(duration)s") % {"duration": brief_duration(max(0.0, left))},
-        "error": cut(item.error_message),
+        "error": one_line(item.error_message),
     }
     return dataclasses.replace(_plain(item, facts), buttons=((str(CLOSE), close_url),) if close_url else ())
 
@@ -172,12 +170,6 @@ def _plain(item: OpenBreaker, facts: Mapping[str, Any] = MappingProxyType({})) -
         facts=facts,
         alarm=f"{BREAKER_OPEN}:{item.job_type}",
     )
-
-
-def cut(error: str) -> str:
-    """Return an error in one line, as long as a notice can have it."""
-    text = " ".join(error.split())
-    return f"{text[:MAX_ERROR]}…" if len(text) > MAX_ERROR else text
 
 
 # Why a job waits, in words; of one at a limit, which limit that is, and how many run.

@@ -26,7 +26,7 @@ from django_jobs.engine.alerts.rules import (
     thresholds_of,
 )
 from django_jobs.engine.alerts.telling import announce
-from django_jobs.engine.insight.inspection import Finding
+from django_jobs.engine.insight.problems import Finding
 from django_jobs.engine.store import database
 from django_jobs.models import Alert, EngineLease
 

@@ -10,7 +10,7 @@ import functools
 import math
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -19,11 +19,10 @@ from django.db.models import F, Q, Sum
 
 from django_jobs import pools
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.dispatch.window import live_workers, working
+from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.failures import last_traceback
 from django_jobs.engine.insight.inspection import (
     MAX_WAITING,
-    Finding,
     OpenBreaker,
     first_faulty,
     jobs,
@@ -33,12 +32,11 @@ from django_jobs.engine.insight.inspection import (
     waiting_by_organization,
 )
 from django_jobs.engine.insight.problems import (
+    Finding,
     LiveWorker,
     by_load,
     count_waiting_freely,
-    is_served,
     plain_workers,
-    queues_of,
     read_slots,
     types_by_pool,
     why_unserved,
@@ -48,7 +46,7 @@ from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import start_of, waits_since
 from django_jobs.engine.transitions import exception_in
-from django_jobs.models import Alert, JobType, Schedule, Span, Worker
+from django_jobs.models import Alert, JobType, Schedule, Span
 from django_jobs.statuses import WITH_ERRORS, BreakerState, Priority, Status
 
 TYPE_FAILING: Final = "type_failing"
@@ -459,13 +457,12 @@ def find_duty_stalled(look: RuleContext) -> list[Finding]:
 
 def find_no_worker(look: RuleContext) -> list[Finding]:
     """Return the pools without a worker of which jobs have been due for so long."""
-    workers = live_workers()
-    served = queues_of(working(workers))
-    since = look.ago(look.thresholds["seconds"])
+    workers, since = live_workers(), look.ago(look.thresholds["seconds"])
+    by_pool = types_by_pool(JobType.primary.filter(is_enabled=True, is_paused=False))
     return [
-        _no_worker_finding(pool, types, workers)
-        for pool, types in types_by_pool(JobType.primary.filter(is_enabled=True, is_paused=False)).items()
-        if not is_served(pool, served) and _do_any_wait(types, since) and not _has_plain_workers(pool)
+        _no_worker_finding(pool, types, code)
+        for pool, types in by_pool.items()
+        if (code := why_unserved(pool, workers)) and _do_any_wait(types, since) and not _has_plain_workers(pool)
     ][:MAX_FINDINGS]
 
 
@@ -483,13 +480,13 @@ def _has_plain_workers(pool: str) -> bool:
     return pool in pools.names() and any(plain_workers(pools.queue_names(pool)).values())
 
 
-def _no_worker_finding(pool: str, types: list[str], workers: Sequence[Worker]) -> Finding:
+def _no_worker_finding(pool: str, types: list[str], code: str) -> Finding:
     (count,) = store().count_waiting([types], MAX_WAITING + 1)
     queued = jobs().filter(status=Status.QUEUED, job_type_id__in=types)[: MAX_WAITING + 1].count()
     facts = {
         "waiting": min(MAX_WAITING, count + queued),
         "has_more_waiting": count + queued > MAX_WAITING,
-        "code": why_unserved(pool, workers) if pool in pools.names() else "unknown_pool",
+        "code": code,
     }
     return Finding(subject=pool, facts=facts)
 

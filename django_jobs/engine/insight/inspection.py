@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
 from django.db.models import Count, Min, Q, QuerySet
@@ -28,39 +28,11 @@ from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Batch, Breaker, EngineLease, Job, JobType, Schedule, Worker
 from django_jobs.statuses import IN_FLIGHT, TERMINAL, UNFINISHED, BreakerState, Priority, Status
 
-# What the diagnostics of the running setup report.
-
-
-OK: Final = "OK"
-WARNING: Final = "WARNING"
-PROBLEM: Final = "PROBLEM"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What is so with a subject: how grave it is (OK, WARNING or PROBLEM), a code, and facts.
-
-    The facts of an alarm are stored as JSON.
-    """
-
-    level: str = PROBLEM
-    subject: str = ""
-    code: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def text(self) -> str:
-        """Return the finding in the active language, with what to do."""
-        return " ".join(filter(None, (reasons.told(self.code, self.facts), reasons.advice_on(self.code, self.facts))))
-
-
 # Looking at schedules: how many there are, which fire next, and which cannot.
 
 
-#: How many are named; the others are counted.
-MAX_NAMED_SCHEDULES: Final = 5
-#: Characters of a reason.
-MAX_REASON: Final = 200
+#: How many that cannot fire are told one by one.
+SHOWN_FAULTY: Final = 5
 FAULTY: Final = Q(is_enabled=True) & ~Q(fault="")
 #: How many of those that fire next are told.
 MAX_NEXT: Final = 3
@@ -72,22 +44,16 @@ def _schedules() -> dict[str, Any]:
         count=Count("pk"), paused=Count("pk", filter=Q(is_enabled=False)), cannot_fire=Count("pk", filter=FAULTY)
     )
     coming = Schedule.primary.filter(next_run_at__isnull=False).order_by("next_run_at", "pk")[:MAX_NEXT]
-    faulty = first_faulty(MAX_NAMED_SCHEDULES) if found["cannot_fire"] else []
+    faulty = first_faulty(SHOWN_FAULTY) if found["cannot_fire"] else []
     return found | {
         "faults": [{"id": row.pk, "name": row.name, "reason": row.fault} for row in faulty],
         "next": [{"id": row.pk, "name": row.name, "at": row.next_run_at} for row in coming],
     }
 
 
-def first_faulty(most: int = MAX_NAMED_SCHEDULES + 1) -> list[Schedule]:
-    """Return the first schedules that cannot fire, by name; one more than are named, unless another number is asked."""
+def first_faulty(most: int) -> list[Schedule]:
+    """Return the first schedules that cannot fire, by name."""
     return list(Schedule.primary.filter(FAULTY).order_by("name", "pk")[:most])
-
-
-def named(found: list[Schedule]) -> str:
-    """Return the schedules of :func:`first_faulty` in one line of text."""
-    shown = "; ".join(f"{row} ({row.fault[:MAX_REASON]})" for row in found[:MAX_NAMED_SCHEDULES])
-    return f"{shown}; and more" if len(found) > MAX_NAMED_SCHEDULES else shown
 
 
 # How much of their limits job types use now, and which limit a waiting job has reached. Reads only.

@@ -8,6 +8,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from django.apps import apps
@@ -26,17 +27,13 @@ from django_jobs.engine.dispatch.in_flight import InFlight, count_in_flight
 from django_jobs.engine.dispatch.limits import QueueLimits, limits_of
 from django_jobs.engine.dispatch.tickets import installation_id
 from django_jobs.engine.dispatch.window import ROUNDING, live_workers, read_window, working
+from django_jobs.engine.insight import reasons
 from django_jobs.engine.insight.inspection import (
     MAX_ERROR,
-    OK,
-    PROBLEM,
-    WARNING,
-    Finding,
     first_faulty,
     held_types,
     jobs,
     leader,
-    named,
     open_breakers,
     stalled_duties,
     waiting,
@@ -52,6 +49,32 @@ from django_jobs.engine.store.values import ALL_TYPES, Candidate, Lane, LaneBoun
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, PolicyFailed
 from django_jobs.models import Batch, ExecutionLog, Job, JobType, Schedule, Worker
 from django_jobs.statuses import IN_FLIGHT, Status
+
+# What the diagnostics of the running setup report.
+
+
+OK: Final = "OK"
+WARNING: Final = "WARNING"
+PROBLEM: Final = "PROBLEM"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is so with a subject: how grave it is (OK, WARNING or PROBLEM), a code, and facts.
+
+    The facts of an alarm are stored as JSON.
+    """
+
+    level: str = PROBLEM
+    subject: str = ""
+    code: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """Return the finding in the active language, with what to do."""
+        return " ".join(filter(None, (reasons.told(self.code, self.facts), reasons.advice_on(self.code, self.facts))))
+
 
 #: How grave a finding is, where that does not hang on its facts. Any other is a problem.
 _LEVELS: Final[Mapping[str, str]] = dict.fromkeys(
@@ -201,8 +224,8 @@ def _busy_organizations() -> list[Any]:
 # Diagnostics of job types: whether declared ones have their rows, handlers can be loaded, and permissions exist.
 
 
-#: How many are named; the others are counted.
-MAX_NAMED_TYPES: Final = 5
+#: How many job types or schedules are named; the others are counted.
+MAX_NAMED: Final = 5
 
 
 def examine_types() -> Iterator[Finding]:
@@ -214,8 +237,7 @@ def examine_types() -> Iterator[Finding]:
         count = waiting().filter(job_type_id__in=list(unloadable_here)).count()
         yield finding_of("handlers", "unloadable", types=named, waiting=count)
     if put_back:
-        reasons = _named(sorted(set(put_back.values())))
-        yield finding_of("handlers", "put_back", jobs=len(put_back), reasons=reasons)
+        yield finding_of("handlers", "put_back", jobs=len(put_back), reasons=_named(sorted(set(put_back.values()))))
     if not unloadable_here and not put_back:
         yield finding_of("handlers", "loadable")
     yield from _examine_permissions()
@@ -253,8 +275,8 @@ def _examine_permissions() -> Iterator[Finding]:
 
 
 def _named(items: Sequence[str]) -> str:
-    rest = len(items) - MAX_NAMED_TYPES
-    return ", ".join(items[:MAX_NAMED_TYPES]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(items) - MAX_NAMED
+    return ", ".join(items[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 # Which jobs nothing holds back, and which wait for long all the same: tickets that nobody takes, and due jobs.
@@ -274,8 +296,6 @@ def _named(items: Sequence[str]) -> str:
 PAGES: Final = 3
 #: How many lanes a page has of one type, if there are few types.
 LANES_OF_TYPE: Final = 100
-#: The same of a look that is brief.
-FEW_LANES_OF_TYPE: Final = 4
 #: How many full lanes a walk may pass beside those of its pages: on some databases each takes a statement.
 MAX_HOPPED: Final = 2_000
 #: How many jobs of a lane are looked at, and of how many lanes in one statement.
@@ -299,10 +319,10 @@ def count_waiting_freely(
     which a queue has no room: only busy workers hold them back.
 
     With ``are_idle``, only types count that did not start any job since. That costs little: the types that go on are
-    not walked, and of each queue no more lanes than it takes to find some jobs.
+    not walked.
     """
     tickets = _old_tickets(since, queues)
-    look = _Look(since, needs_room=needs_room, is_brief=are_idle)
+    look = _Look(since, needs_room=needs_room)
     types = look.waiting_types(queues)
     names = {name for names in types.values() for name in names} | {place.job_type for place in tickets}
     started = types_started_since(since, names) if are_idle else set()
@@ -326,15 +346,10 @@ def _old_tickets(since: dt.datetime, queues: Collection[Queue]) -> Counter[Queue
 class _Look:
     """What may go at one moment. As a pass of the dispatcher would, it counts what it has let go before."""
 
-    def __init__(self, since: dt.datetime, *, needs_room: bool = True, is_brief: bool = False) -> None:
-        """Count what is in flight.
-
-        Without ``needs_room``, a queue without room counts, too. A look that ``is_brief`` ends with the first few lanes
-        of a queue that have a job.
-        """
+    def __init__(self, since: dt.datetime, *, needs_room: bool) -> None:
+        """Count what is in flight. Without ``needs_room``, a queue without room counts, too."""
         self._since = since
         self._needs_room = needs_room
-        self._is_brief = is_brief
         self._in_flight: InFlight = count_in_flight(has_lock=False)
         self._own = Counter(self._in_flight.by_organization)
         self._limits = QueueLimits({})
@@ -360,13 +375,10 @@ class _Look:
     def may_go(self, queue: Queue, job_types: Sequence[str]) -> list[Candidate]:
         """Return jobs that were due long ago and may go, from the first page of lanes that has any."""
         walk = Walk(queue.priority, tuple(job_types), bound=self._bound(len(job_types)))
-        lanes_of_type = FEW_LANES_OF_TYPE if self._is_brief else LANES_OF_TYPE
-        for page in itertools.islice(backlog.pages(walk, lanes_of_type), PAGES):
+        for page in itertools.islice(backlog.pages(walk, LANES_OF_TYPE), PAGES):
             found: list[Candidate] = []
             for begin in range(0, len(page.lanes), LANES_AT_ONCE):
                 found += self._allowed(self._overdue(queue, page.lanes[begin : begin + LANES_AT_ONCE]))
-                if found and self._is_brief:
-                    break
             if found:
                 return found
         return []
@@ -413,27 +425,24 @@ def examine_pools(workers: Sequence[Worker], types: Collection[str] | None = Non
     if types is not None:
         rows = rows.filter(pk__in=list(types))
     by_pool = types_by_pool(rows)
-    for pool in pools.names() if pools.configured() else ():
-        names = by_pool.pop(pool, [])
-        code = why_unserved(pool, workers)
+    for pool in dict.fromkeys([*(pools.names() if pools.configured() else ()), *by_pool]):
+        names, code = by_pool.get(pool, []), why_unserved(pool, workers)
         if not code:
             yield finding_of("pool", "served", pool, types=len(names))
+        elif code == "unknown_pool":
+            yield finding_of("pool", code, pool, pool=pool, types=_named(names))
         else:
-            yield unserved(pool, code, level="" if _do_any_of_types_wait(names) else WARNING)
-    for pool, names in by_pool.items():
-        yield unserved(pool, "unknown_pool", types=_named(names))
+            yield finding_of("pool", code, pool, pool=pool, level="" if _do_any_of_types_wait(names) else WARNING)
 
 
 def why_unserved(pool: str, workers: Sequence[Worker]) -> str:
     """Return the code why nobody takes what waits in a pool; "" where one of the live ``workers`` takes it."""
-    if is_served(pool, queues_of(working(workers))):
+    if pool not in pools.names():
+        return "unknown_pool"
+    own = set(pools.queue_names(pool))
+    if not own.isdisjoint(queues_of(working(workers))):
         return ""
-    return "workers_quiet" if is_served(pool, queues_of(workers)) else "no_worker"
-
-
-def unserved(pool: str, code: str, **facts: Any) -> Finding:
-    """Return the finding for a pool that nobody serves."""
-    return finding_of("pool", code, pool, pool=pool, **facts)
+    return "no_worker" if own.isdisjoint(queues_of(workers)) else "workers_quiet"
 
 
 def types_by_pool(rows: QuerySet[JobType]) -> dict[str, list[str]]:
@@ -447,11 +456,6 @@ def types_by_pool(rows: QuerySet[JobType]) -> dict[str, list[str]]:
 def queues_of(workers: Iterable[Worker]) -> set[str]:
     """Return the queues that any of these workers serves."""
     return {queue for worker in workers for queue in worker.queues.split(",")}
-
-
-def is_served(pool: str, queues: set[str]) -> bool:
-    """Return whether any of these queues is one of the pool; a pool that is not configured has none."""
-    return pool in pools.names() and not queues.isdisjoint(pools.queue_names(pool))
 
 
 def _do_any_of_types_wait(types: Sequence[str]) -> bool:
@@ -564,6 +568,8 @@ def _tell_stuck(stuck: Mapping[QueuedType, int], slots: Sequence[LiveWorker]) ->
 # Diagnostics of the running setup: one finding for each subject. They change nothing at the broker.
 
 
+#: Of the schedules that cannot fire so many are counted.
+MAX_FAULTY: Final = 100
 #: So many of the newest jobs are looked at, whether they were submitted at a moment that is still to come.
 NEWEST_JOBS: Final = 1_000
 
@@ -731,5 +737,6 @@ def examine_breakers() -> Iterator[Finding]:
 
 def examine_schedules() -> Iterator[Finding]:
     """Yield a finding where enabled schedules could not submit their jobs the last time."""
-    if found := first_faulty():
-        yield finding_of("schedules", "schedules_cannot_fire", schedules=named(found))
+    if found := first_faulty(MAX_FAULTY):
+        told = _named([f"{row} ({row.fault[:MAX_ERROR]})" for row in found])
+        yield finding_of("schedules", "schedules_cannot_fire", schedules=told)

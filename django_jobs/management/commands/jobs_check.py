@@ -9,8 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import Error
 
-from django_jobs.engine.insight.inspection import OK, PROBLEM, WARNING
-from django_jobs.engine.insight.problems import examine
+from django_jobs.engine.insight.problems import OK, PROBLEM, WARNING, examine
 from django_jobs.management.shell import JsonAnswers, Refused
 
 

@@ -242,7 +242,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.failures import newest_jobs as newest_failed_jobs
     from django_jobs.engine.insight.failures import read_failures
     from django_jobs.engine.insight.failures import Group as FailureGroup
-    from django_jobs.engine.insight.inspection import Finding
+    from django_jobs.engine.insight.problems import Finding
     from django_jobs.engine.insight.metrics import read_gauges
     from django_jobs.engine.insight.inspection import has_jobs
     from django_jobs.engine.insight.inspection import snapshot

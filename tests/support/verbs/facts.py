@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.claim import MIN_SHARE
     from django_jobs.engine.timing import BREAKER_SPARES as SPARED_FOR
     from django_jobs.engine.insight.failures import TEXT as FAILURE_TEXT
-    from django_jobs.engine.insight.inspection import PROBLEM
+    from django_jobs.engine.insight.problems import PROBLEM
     from django_jobs.engine.insight.filter import TERMS as FILTER_TERMS
     from django_jobs.engine.insight.filter import GIVEN_TERMS
     from django_jobs.engine.insight.problems import JOBS_OF_LANE as NEGLECTED_JOBS_OF_LANE
