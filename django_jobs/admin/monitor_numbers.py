@@ -12,6 +12,7 @@ from django.db.models import Count, F, Min, Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
@@ -519,7 +520,7 @@ def _read_counts(
                 series("completed", Status.COMPLETED.label, "good"),
                 series("canceled", Status.CANCELED.label, "neutral"),
             ],
-            lines=[series("submitted", _("submitted"), "info")],
+            lines=[series("submitted", capfirst(_("submitted")), "info")],
         ),
         Chart(
             key="djobs-failed",
