@@ -331,23 +331,27 @@ def _here(site: admin.AdminSite, path: str) -> str:
 # The time ranges that the monitor can look back over.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Range:
     """A time range: ``count`` steps of one span, the last of which is not over.
 
-    ``steps`` says in words how long a step is. Of a range with ``fine_seconds`` the counts are known by steps of so
+    ``pattern`` is the format of a step's label. Of a range with ``fine_seconds`` the counts are known by steps of so
     many seconds, where few things happened. ``slow`` is the same time in longer steps, for what is too much to read by
     short ones: how long jobs took.
     """
 
     key: str
     label: str | Promise
-    steps: str | Promise
     span: Span
     count: int
     pattern: str
     fine_seconds: int = 0
     slow: Range | None = None
+
+    @property
+    def steps(self) -> str:
+        """Return in words how long a step is."""
+        return str(STEPS[self.span])
 
     def begins(self, now: dt.datetime) -> dt.datetime:
         """Return when the first step began."""
@@ -386,60 +390,18 @@ class Range:
         return date_format(localtime(moment), "H:i:s")
 
 
-#: The week by its days: hours of all types would be too many to read how long each took.
-_WEEK_OF_DAYS: Final = Range(
-    key="week",
-    label=gettext_lazy("Last 7 days"),
-    steps=gettext_lazy("by the day"),
-    span=Span.DAY,
-    count=8,
-    pattern="j M",
-)
-
-RANGES: Final = {
-    item.key: item
-    for item in (
-        Range(
-            key="five",
-            label=gettext_lazy("Last 5 minutes"),
-            steps=gettext_lazy("by the minute"),
-            span=Span.MINUTE,
-            count=5,
-            pattern="H:i",
-            fine_seconds=10,
-        ),
-        Range(
-            key="hour",
-            label=gettext_lazy("Last hour"),
-            steps=gettext_lazy("by the minute"),
-            span=Span.MINUTE,
-            count=60,
-            pattern="H:i",
-        ),
-        Range(
-            key="day",
-            label=gettext_lazy("Last 24 hours"),
-            steps=gettext_lazy("by the hour"),
-            span=Span.HOUR,
-            count=24,
-            pattern="H:i",
-        ),
-        Range(
-            key="week",
-            label=gettext_lazy("Last 7 days"),
-            steps=gettext_lazy("by the hour"),
-            span=Span.HOUR,
-            count=168,
-            pattern="D H:i",
-            slow=_WEEK_OF_DAYS,
-        ),
-        Range(
-            key="month",
-            label=gettext_lazy("Last 30 days"),
-            steps=gettext_lazy("by the day"),
-            span=Span.DAY,
-            count=30,
-            pattern="j M",
-        ),
-    )
+STEPS: Final = {
+    Span.MINUTE: gettext_lazy("by the minute"),
+    Span.HOUR: gettext_lazy("by the hour"),
+    Span.DAY: gettext_lazy("by the day"),
 }
+_WEEK: Final = gettext_lazy("Last 7 days")
+_ALL: Final = (
+    Range("five", gettext_lazy("Last 5 minutes"), Span.MINUTE, 5, "H:i", fine_seconds=10),
+    Range("hour", gettext_lazy("Last hour"), Span.MINUTE, 60, "H:i"),
+    Range("day", gettext_lazy("Last 24 hours"), Span.HOUR, 24, "H:i"),
+    # Hours of all types would be too many to read how long each took.
+    Range("week", _WEEK, Span.HOUR, 168, "D H:i", slow=Range("week", _WEEK, Span.DAY, 8, "j M")),
+    Range("month", gettext_lazy("Last 30 days"), Span.DAY, 30, "j M"),
+)
+RANGES: Final = {item.key: item for item in _ALL}

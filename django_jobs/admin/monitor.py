@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.contrib import admin
 from django.http import HttpRequest, JsonResponse
@@ -162,8 +161,7 @@ def _depths(now: Now) -> Any:
 # The numbers that tell at a glance whether jobs flow, each with a link to what it counts.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
+class Tile(NamedTuple):
     """A number and what it means, in a word by its ``code``. ``url`` is empty if no list shows what was counted.
 
     ``note_code`` says in a word what the note tells, where it tells one of several things.
@@ -172,9 +170,9 @@ class Tile:
     code: str
     name: Any
     value: Any
+    note_code: str = ""
     note: str = ""
     url: str = ""
-    note_code: str = ""
 
 
 def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list[Tile]:
@@ -182,46 +180,21 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
     minutes = traffic.range.length.total_seconds() / 60
     completed = traffic.totals["completed"]
     workers = CappedCount(count=len(health.alive), is_cut=health.has_more_workers)
-    running, waiting = _running_note(now, health), _waiting_note(now)
     rate = _("%(count)s a minute") % {"count": format_number(completed / minutes, 1)}
+    running_url = links.jobs(status=Status.RUNNING)
+    retrying_url = links.jobs(status=sorted(AWAITING_RETRY))
+    dead_url = links.failures(status=Status.DEAD_LETTER)
+    failures_url = links.failures() if traffic.failures else ""
+    share = format_percent(traffic.failure_rate)
     return [
-        Tile(
-            code="running",
-            name=_("Running"),
-            value=format_number(now.running),
-            note=running[1],
-            note_code=running[0],
-            url=links.jobs(status=Status.RUNNING),
-        ),
-        Tile(
-            code="waiting",
-            name=_("Waiting"),
-            value=now.waiting,
-            note=waiting[1],
-            note_code=waiting[0],
-        ),
-        Tile(
-            code="retrying",
-            name=pgettext("jobs", "Retrying"),
-            value=now.retrying,
-            url=links.jobs(status=sorted(AWAITING_RETRY)),
-        ),
-        Tile(code="blocked", name=pgettext("jobs", "Blocked"), value=now.blocked, note=_("by other jobs")),
-        Tile(
-            code="dead_letters",
-            name=capfirst(_("dead letters")),
-            value=now.dead,
-            url=links.failures(status=Status.DEAD_LETTER),
-        ),
-        Tile(code="completed", name=Status.COMPLETED.label, value=format_number(completed), note=rate),
-        Tile(
-            code="failure_rate",
-            name=_("Failure rate"),
-            value=format_percent(traffic.failure_rate),
-            note=str(traffic.range.label),
-            url=links.failures() if traffic.failures else "",
-        ),
-        Tile(code="workers", name=capfirst(_("workers")), value=workers, note=_("alive")),
+        Tile("running", _("Running"), format_number(now.running), *_running_note(now, health), running_url),
+        Tile("waiting", _("Waiting"), now.waiting, *_waiting_note(now)),
+        Tile("retrying", pgettext("jobs", "Retrying"), now.retrying, url=retrying_url),
+        Tile("blocked", pgettext("jobs", "Blocked"), now.blocked, note=_("by other jobs")),
+        Tile("dead_letters", capfirst(_("dead letters")), now.dead, url=dead_url),
+        Tile("completed", Status.COMPLETED.label, format_number(completed), note=rate),
+        Tile("failure_rate", _("Failure rate"), share, note=str(traffic.range.label), url=failures_url),
+        Tile("workers", capfirst(_("workers")), workers, note=_("alive")),
     ]
 
 
