@@ -27,6 +27,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.bar import OpenPages, tenant_name
 from django_jobs.admin.filters import MAX_TYPES, Choice, NarrowingTerm, choosing, offering, organizations_seen
+from django_jobs.admin.forms import OPTIONS, RULE, ScheduleForm, rule_in
 from django_jobs.admin.pages import (
     CONFIRMED,
     BaseAdmin,
@@ -46,7 +47,6 @@ from django_jobs.admin.pages import (
     view,
 )
 from django_jobs.admin.reasons import notice
-from django_jobs.admin.schedule_form import OPTIONS, RULE, ScheduleForm, rule_in
 from django_jobs.admin.writing import (
     ALL,
     NOTHING,
@@ -294,18 +294,14 @@ class ScheduleList(DeclaredList):
         super().get_results(request)
         self.result_list = list(self.result_list)
         note_tenants(self.result_list)
-        self._note_pages(request)
+        admin_class: Any = self.model_admin
+        note_pages(self.result_list, OpenPages(request, admin_class.admin_site.name))
         pks = [row.newest_firing for row in self.result_list if row.newest_firing]
         firings = ScheduleFiring.primary.in_bulk(pks)
         names = job_names(list(firings.values()))
         for row in self.result_list:
             row.shown_firing = firings.get(row.newest_firing)
             row.shown_job = names.get(getattr(row.shown_firing, "job_id", None))
-
-    def _note_pages(self, request: HttpRequest) -> None:
-        """Note on each schedule where its type and its organization lead to."""
-        admin_class: Any = self.model_admin
-        note_pages(self.result_list, OpenPages(request, admin_class.admin_site.name))
 
 
 def note_tenants(schedules: list[Any]) -> None:
@@ -369,7 +365,7 @@ class ScheduleColumns(BaseAdmin):
         if schedule.next_run_at is None:
             return words
         return format_html(
-            "{}<br><small>{}{}{}</small>", words, until(schedule.next_run_at), comma(), _brief(schedule.next_run_at)
+            "{}<br><small>{}{}{}</small>", words, until(schedule.next_run_at), comma(), moment(schedule.next_run_at)
         )
 
     @admin.display(description=gettext_lazy("last firing"))
@@ -418,14 +414,6 @@ def job_link(pages: OpenPages, firing: ScheduleFiring, name: str | None) -> Safe
     if others < 1:
         return link
     return format_html("{} {}", link, _("and %(count)s more") % {"count": format_number(others)})
-
-
-def _brief(value: dt.datetime) -> SafeString:
-    """Return a moment to the minute. A tooltip and the ``datetime`` attribute have the exact one."""
-    local = timezone.localtime(value)
-    # Translators: a date format, as Django's template filter "date" takes it: "Mon Nov 28, 12:03".
-    text = f"{date_format(local, _('D M j, H:i'))} {zone_of(local)}"
-    return format_html('<time datetime="{0}" title="{0}">{1}</time>', local.isoformat(), text)
 
 
 def until(value: dt.datetime) -> str:

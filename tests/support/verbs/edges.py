@@ -123,7 +123,7 @@ if TYPE_CHECKING:
     from django_jobs.admin.job import next_of
     from django_jobs.admin.search import understand as understand_search
     from django_jobs.admin.filters import AddressFilter
-    from django_jobs.admin.monitor_numbers import read_now as read_monitor_now
+    from django_jobs.admin.monitor import read_now as read_monitor_now
     from django_jobs.admin.bar import read_counts
     from django_jobs.admin.operations import title_of as operation_title
     from django_jobs.admin.organizations import MembershipAdmin

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from django_jobs.admin.job import DRAWN as DRAWN_RELATIVES
     from django_jobs.admin.job import MAX_RELATIVES as RELATIVES_ROWS
     from django_jobs.engine.insight.reasons import REASONS
-    from django_jobs.admin.monitor_numbers import WORKERS_SHOWN
+    from django_jobs.admin.monitor import WORKERS_SHOWN
     from django_jobs.api.methods import METHODS
     from django_jobs.api.base import RATES as THROTTLE_RATES
     from django_jobs.broker.rq_guard import GUARDED
