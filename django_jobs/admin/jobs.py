@@ -124,22 +124,6 @@ class JobList(DeclaredList):
         return is_system_admin(self.request)
 
     @property
-    def looks_back_text(self) -> str:
-        """Return how many of the newest jobs were looked at, for people."""
-        return format_number(self.looks_back) if self.looks_back else ""
-
-    @property
-    def counts_note(self) -> str:
-        """Return what the numbers beside the filters mean, where they are of the newest jobs alone."""
-        counts = self.counts
-        if not (counts and self.counts_are_cut):
-            return ""
-        told = _(
-            "Numbers beside the filters are counted among the newest %(count)s jobs; a plus means at least so many."
-        )
-        return told % {"count": format_number(NEWEST)}
-
-    @property
     def other_meanings(self) -> list[tuple[str, str]]:
         """Return what else the typed text could mean: words and address of each."""
         return [(other.words, self.narrowed(q=other.text)) for other in self.understood.others]
@@ -161,6 +145,11 @@ class JobList(DeclaredList):
         return found
 
     counts_are_cut = False
+
+    @property
+    def counted_among(self) -> int:
+        """Return of how many of the newest jobs the numbers beside the filters tell, where these are cut."""
+        return NEWEST
 
     @property
     def amount(self) -> str:
