@@ -23,7 +23,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, gettext_lazy, pgettext
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.pages import Links, bar_numbers, is_system_admin, tenant
+from django_jobs.admin.pages import Links, bar_numbers, tenant
 from django_jobs.admin.writing import CappedCount, line, linked, zone_text
 from django_jobs.engine.alerts.reading import read_lately
 from django_jobs.engine.dispatch.window import live_workers
@@ -51,25 +51,10 @@ class OpenPages:
     """
 
     def __init__(self, request: HttpRequest, site: str) -> None:
-        self.links = Links(site)
+        self.links, self.user, self.scope = Links(site), request.user, scope_of(request)
         self._request = request
         self._site = site_named(site)
         self._opened: dict[type[Model], bool] = {}
-
-    @property
-    def user(self) -> Any:
-        """Return whose pages these are."""
-        return self._request.user
-
-    @property
-    def scope(self) -> Scope:
-        """Return what the user may see."""
-        return scope_of(self._request)
-
-    @property
-    def is_for_system_admin(self) -> bool:
-        """Return whether the user manages all jobs."""
-        return is_system_admin(self._request)
 
     def job_type(self, kind: JobType | None) -> str:
         """Return the address of a type's page; None stands for a type that is gone."""
@@ -154,14 +139,9 @@ def organization_line(pages: OpenPages, row: Any) -> SafeString | str:
     return linked(url, tenant(row))
 
 
-def worker_jobs(links: Links, name: str, limit: int = NAME) -> SafeString | str:
-    """Return a worker's name as a link to the jobs that it had."""
-    return linked(links.jobs(worker=name) if name else "", line(name, limit))
-
-
-def owner_jobs(links: Links, name: str, limit: int = NAME) -> SafeString | str:
-    """Return a user's name as a link to the jobs that they own."""
-    return linked(links.jobs(owner=name) if name else "", line(name, limit))
+def jobs_of(links: Links, term: str, name: str, limit: int = NAME) -> SafeString | str:
+    """Return the name of an owner or a worker as a link to their jobs; ``term`` is that of the filter."""
+    return linked(links.jobs(**{term: name}) if name else "", line(name, limit))
 
 
 # The numbers in the bar: counted up to a bound, and kept for some seconds for all who see the same jobs.

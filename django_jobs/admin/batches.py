@@ -18,7 +18,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.bar import OpenPages, organization_line, owner_jobs
+from django_jobs.admin.bar import OpenPages, jobs_of, organization_line
 from django_jobs.admin.filters import NarrowingTerm, ages, choosing, offering, organizations_seen
 from django_jobs.admin.graph import Box, draw_graph, read_graph
 from django_jobs.admin.pages import (
@@ -197,7 +197,7 @@ class BatchFacts(BaseAdmin):
                 None,
                 [
                     Fact("of_organization", _("organization"), organization_line(pages, batch)),
-                    Fact("owned_by", _("owner"), batch.owner_name, lambda name: owner_jobs(pages.links, name)),
+                    Fact("owned_by", _("owner"), batch.owner_name, lambda name: jobs_of(pages.links, "owner", name)),
                     Fact("takes_jobs_of", _("open to"), open_to),
                 ],
             ),
@@ -335,7 +335,7 @@ class BatchColumns(OwnPages):
         name = linked(url, tenant(batch))
         if not batch.owner_name:
             return format_html("{}", name)
-        owner = owner_jobs(self.links, batch.owner_name, 40)
+        owner = jobs_of(self.links, "owner", batch.owner_name, 40)
         return format_html("{}<br><small>{}</small>", name, owner)
 
     @admin.display(description=gettext_lazy("ended jobs"))

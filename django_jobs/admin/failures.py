@@ -22,7 +22,7 @@ from django_jobs.admin import reasons
 from django_jobs.admin.bar import RANGES, OpenPages, tenant_name, with_page
 from django_jobs.admin.charts import draw_spark
 from django_jobs.admin.filters import MAX_SHOWN, NO_JOBS, TERMS_OF_ADDRESS
-from django_jobs.admin.operations import Row, link_to, rows_of, title_of
+from django_jobs.admin.operations import link_to, rows_of, title_of
 from django_jobs.admin.pages import (
     FAILURES,
     News,
@@ -183,7 +183,7 @@ class FailureAdmin(FailureActions):
         now = database.now()
         found = _read(request, chosen, now)
         page = Paginator(found.groups, PER_PAGE).get_page(request.GET.get("p"))
-        pages = self._pages(request)
+        pages = OpenPages(request, self.admin_site.name)
         rows = RowMaker(request, pages, chosen, found, list(page.object_list)).rows()
         return self.page(
             request,
@@ -198,7 +198,10 @@ class FailureAdmin(FailureActions):
             is_cut=found.is_cut,
             bound=BOUND,
             narrowed=chosen.words(),
-            choices=self._choices(chosen),
+            choices=[
+                (label, chosen.query(status=sorted(group)), group == set(chosen.given.get("status", ())))
+                for label, group in STATUSES
+            ],
             list_url=self.links.jobs(**chosen.list_query()),
             retry_url=self.links.page("job_all_retry", **chosen.list_query()),
             log_url=self.links.list(
@@ -207,16 +210,8 @@ class FailureAdmin(FailureActions):
             if pages.opens(ExecutionLog)
             else "",
             **self._shared(request, chosen, now),
-            operations=self._operations(request, on_failures(under_way(request.user), chosen.job_type)),
+            operations=rows_of(self.links, on_failures(under_way(request.user), chosen.job_type), request.user),
         )
-
-    def _choices(self, chosen: Chosen) -> list[tuple[str, str, bool]]:
-        """Return the choices of the status: label, address, whether it is chosen."""
-        asked = set(chosen.given.get("status", ()))
-        return [(label, chosen.query(status=sorted(group)), group == asked) for label, group in STATUSES]
-
-    def _pages(self, request: HttpRequest) -> OpenPages:
-        return OpenPages(request, self.admin_site.name)
 
     def _shared(self, request: HttpRequest, chosen: Chosen, now: Any) -> dict[str, Any]:
         """Return what both pages say in the same way; the buttons of both act on what is chosen alone."""
@@ -227,9 +222,6 @@ class FailureAdmin(FailureActions):
             "here": request.get_full_path(),
             "is_system_admin": is_system_admin(request),
         }
-
-    def _operations(self, request: HttpRequest, found: Iterable[Operation]) -> list[Row]:
-        return rows_of(self.links, found, request.user)
 
     @view("group/", "group")
     def _group(self, request: HttpRequest) -> HttpResponse:
@@ -242,7 +234,7 @@ class FailureAdmin(FailureActions):
         return self._show(request, chosen, found, found.groups[0], now)
 
     def _show(self, request: HttpRequest, chosen: Chosen, found: Failures, group: Group, now: Any) -> HttpResponse:
-        (row,) = RowMaker(request, self._pages(request), chosen, found, [group], MAX_TENANTS).rows()
+        (row,) = RowMaker(request, OpenPages(request, self.admin_site.name), chosen, found, [group], MAX_TENANTS).rows()
         whole, all_url = ALL in request.GET, chosen.query(**{ALL: "1"})
         # A traceback is not even read for people who may not see it.
         traceback = last_traceback(row["newest"]) if is_system_admin(request) else ""
@@ -264,14 +256,14 @@ class FailureAdmin(FailureActions):
             whole_url=self.links.failure_group(group.job_type, group.error_fingerprint),
             jobs=self._newest(request, chosen),
             **self._shared(request, chosen, now),
-            operations=self._operations(request, done),
+            operations=rows_of(self.links, done, request.user),
         )
 
     def _newest(self, request: HttpRequest, chosen: Chosen) -> list[tuple[Any, Any, Any, Any]]:
         shown = ("created_at", "completed_at", "started_at", "status", "organization", "organization_name")
         newest = list(chosen.filters.queryset(request.user).order_by("-pk").only(*shown)[:MAX_LISTED])
         organizations.mark(newest)
-        pages = self._pages(request)
+        pages = OpenPages(request, self.admin_site.name)
         return [
             (
                 linked(pages.job(job), job.name),

@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.acts import JobActions
-from django_jobs.admin.bar import OpenPages, organization_line, owner_jobs, worker_jobs
+from django_jobs.admin.bar import OpenPages, jobs_of, organization_line
 from django_jobs.admin.filters import JOB_FILTERS
 from django_jobs.admin.forms import RunAgain
 from django_jobs.admin.graph import Box, Node, draw_graph, make_graph
@@ -137,7 +137,7 @@ class JobFacts(OwnPages):
                 [
                     Fact("type_name", _("type"), linked(type_url or links.jobs(job_type=job.job_type_id), type_name)),
                     Fact("tenant", _("organization"), organization_line(pages, job)),
-                    Fact("owned_by", _("owner"), owner_jobs(links, job.owner_name, 40)),
+                    Fact("owned_by", _("owner"), jobs_of(links, "owner", job.owner_name, 40)),
                 ],
                 [
                     Fact("urgency", _("priority"), Priority(job.priority).label),
@@ -225,7 +225,7 @@ def operation_line(pages: OpenPages, pk: int) -> SafeString | str:
 
 def worker_line(pages: OpenPages, worker_name: str) -> SafeString | str:
     """Return the worker of the latest attempt, with links to its jobs and to the workers."""
-    name, workers = worker_jobs(pages.links, worker_name, 120), pages.workers()
+    name, workers = jobs_of(pages.links, "worker", worker_name, 120), pages.workers()
     if not workers:
         return name
     return format_html('{} <a class="djobs-own-page" href="{}">{}</a>', name, workers, _("workers"))
@@ -269,7 +269,6 @@ class JobPage(JobFacts, JobLogs):
             "family": draw_family(job, relatives[0], relatives[1], links),
             "undrawn": [(found.undrawn, found) for found in relatives[:2] if found.undrawn],
             "shows_all": whole,
-            "shows_tracebacks": is_admin,
             "buttons": buttons,
             "pause": WHOLE_PAUSE if whole else _pause(job, relatives),
             "socket_url": socket_url(request),

@@ -17,7 +17,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_jobs.admin.bar import worker_jobs
+from django_jobs.admin.bar import jobs_of
 from django_jobs.admin.pages import Links, OwnPages, view
 from django_jobs.admin.writing import badge, block, brief_duration, line, moment, zone_text
 from django_jobs.engine.execution.handler_logs import Line
@@ -89,7 +89,7 @@ def _attempt(
     worker = latest.worker_name or started.worker_name if started else ""
     return {
         "number": item.number or 0,
-        "worker": worker_jobs(links, worker, 40) if worker and is_for_admins else "",
+        "worker": jobs_of(links, "worker", worker, 40) if worker and is_for_admins else "",
         "started": moment(started.timestamp) if started else "",
         "lasted": [brief_duration(item.seconds(kind)) for kind in SpanKind],
         "strip": draw_strip(item, waterfall),

@@ -69,7 +69,8 @@ class MonitorAdmin(SeesJobs):
         chosen = self._range(request)
         context = self._read(request, chosen) | {
             "live_url": f"{self.url_of('live')}?range={chosen.key}",
-            "socket_url": self._socket_url(request),
+            # The room of all jobs is for system admins.
+            "socket_url": socket_url(request) if is_system_admin(request) else "",
         }
         return self.page(request, "monitor/page.html", capfirst(_("monitor")), capfirst(_("monitor")), **context)
 
@@ -88,14 +89,6 @@ class MonitorAdmin(SeesJobs):
     @staticmethod
     def _range(request: HttpRequest) -> Range:
         return RANGES.get(request.GET.get("range", ""), RANGES[DEFAULT_RANGE])
-
-    @staticmethod
-    def _socket_url(request: HttpRequest) -> str:
-        """Return the address of the websocket, or "" if the page cannot use it.
-
-        The room of all jobs is for system admins, and needs a channel layer.
-        """
-        return socket_url(request) if is_system_admin(request) else ""
 
     def _read(self, request: HttpRequest, chosen: Range) -> dict[str, Any]:
         organizations = scope_of(request).organizations
@@ -497,7 +490,7 @@ def type_rows(
                 "jobs_url": links.jobs(job_type=name),
                 "failures_url": links.failures(name) if failed and kind is not None else "",
                 "ended": format_number(ended),
-                "told": _failures_in_words(failed, ended),
+                "told": of_all(failed, ended) if failed else format_number(0),
                 "rate": format_percent(rate),
                 "trend": trend(rate, rate_of(earlier_completed, earlier_failed)),
                 "spark": draw_spark(traffic.rates_of(name)) if failed else "",
@@ -518,13 +511,6 @@ def trend(now: float | None, earlier: float | None) -> SafeString | str:
     # Translators: a rate became better or worse; this is what it was before.
     text = _("from %(rate)s") % {"rate": format_percent(earlier)}
     return format_html('<span class="djobs-{}"><span aria-hidden="true">{}</span> {}</span>', name, arrow, text)
-
-
-def _failures_in_words(failed: int, ended: int) -> str:
-    """Return how many attempts failed, of how many; 0 if none did."""
-    if not failed:
-        return format_number(0)
-    return of_all(failed, ended)
 
 
 def _state(kind: JobType | None, failed: int, ended: int, held: str | None, *, is_failing: bool) -> SafeString:

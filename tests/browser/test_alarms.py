@@ -34,7 +34,7 @@ def test_an_alarm_that_appears_is_read_out_once_with_label_and_reason(visit: Vis
     expect(page.locator(".djobs-alarm-text")).to_contain_text("900")
     expect(news).to_have_text("said")
     verbs.clear_alert(alert, alert.seen_at)
-    expect(news).to_have_text("Nothing is wrong any more.")
+    expect(news).to_have_text("Nothing is wrong.")
     expect(page.get_by_role("heading", name="Over within the last day")).to_be_visible()
 
 

@@ -49,7 +49,7 @@ def test_a_job_that_is_deleted_meanwhile_is_said_to_be(organization: Organizatio
     expect(page.get_by_role("alert")).to_contain_text("This job was deleted meanwhile.")
     expect(page.get_by_role("alert")).to_be_focused()
     expect(page.get_by_role("link", name="Retry")).to_have_count(0)
-    page.get_by_role("link", name="To the list of jobs").click()
+    page.get_by_role("alert").get_by_role("link", name="Jobs").click()
     expect(page).to_have_url(f"{page.url.partition('/admin/')[0]}/admin/django_jobs/job/")
 
 
