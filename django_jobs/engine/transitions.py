@@ -108,7 +108,7 @@ class Announcer(Protocol):
         """Tell of changes of status. No log record is above the level ``loudest``."""
 
     def progressed(self, organizations: Mapping[int, Any]) -> None:
-        """Tell that progress was written, of jobs by their keys; the values are their organizations' keys, or None."""
+        """Tell that progress was written, of jobs by their keys; the values are their organizations' keys."""
 
     def batches_counted(self, organizations: Mapping[int, Any]) -> None:
         """Tell that the counts of batches, by their keys, were written; the values are their organizations' keys."""

@@ -8,7 +8,7 @@ import inspect
 import re
 import secrets
 import threading
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -29,7 +29,6 @@ from django_jobs.engine.execution.settle import still_running
 from django_jobs.engine.execution.steps import SavedWork, Step, refuse_coroutine
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.json_storage import clean_text
-from django_jobs.engine.ports import get_broadcaster
 from django_jobs.engine.store import database
 from django_jobs.engine.store.values import AttemptKey
 from django_jobs.engine.submission.submit import submit_from_handler
@@ -98,7 +97,6 @@ class ProgressBuffer:
         #: What is being written, and so may be too late for an attempt that ends at this moment.
         self._writing: dict[AttemptKey, _Progress] = {}
         self._lock = threading.Lock()
-        self._organizations: dict[int, Any] = {}
 
     def report(self, key: AttemptKey, percent: int, message: str | None) -> None:
         """Take the progress of an attempt in percent; a message of None keeps the last one."""
@@ -108,7 +106,6 @@ class ProgressBuffer:
 
     def drop(self, key: AttemptKey) -> _Progress | None:
         """Forget an attempt that has ended, and return its progress that may not be written, or None."""
-        self._organizations.pop(key[0], None)
         latest, writing = self._latest.pop(key, None), self._writing.get(key)
         if latest is None or writing is None or latest[1] is not None:
             return latest or writing
@@ -121,36 +118,35 @@ class ProgressBuffer:
             self._latest = {}
             left = latest
             try:
-                written = [key for key, value in latest.items() if write(key, *value, self._worker_name)]
+                found = {key: write(key, *value, self._worker_name) for key, value in latest.items()}
+                written = {key: organization for key, organization in found.items() if organization is not None}
                 left = {key: latest[key] for key in still_running(latest.keys() - written, self._worker_name)}
             finally:
                 for key, value in left.items():  # written the next time, unless something newer was reported
                     self._latest.setdefault(key, value)
                 self._writing = {}
         # This is done without the lock, since receivers may take long.
-        transitions.hooks.announcer.progressed(self._organizations_of([key[0] for key in written]))
+        transitions.hooks.announcer.progressed({pk: organization for (pk, _), organization in written.items()})
         return latest.keys() - written - left.keys()
 
-    def _organizations_of(self, pks: Collection[int]) -> dict[int, Any]:
-        """Return the jobs' organizations: read once a job, and only where live pages are told of progress."""
-        if get_broadcaster() is None:
-            return dict.fromkeys(pks)
-        unknown = [pk for pk in pks if pk not in self._organizations]
-        if unknown:
-            rows = Job.primary.filter(pk__in=unknown)
-            self._organizations.update(rows.values_list("pk", "organization_id"))
-        return {pk: self._organizations[pk] for pk in pks if pk in self._organizations}
 
+def write(key: AttemptKey, percent: int, message: str | None, worker_name: str) -> Any:
+    """Write one attempt's progress and return its organization's key.
 
-def write(key: AttemptKey, percent: int, message: str | None, worker_name: str) -> bool:
-    """Write one attempt's progress. Return False when it no longer owns the job, or the row is in use."""
+    Return None when the attempt no longer owns the job, or its row is in use.
+    """
     values: dict[str, object] = {"progress": percent}
     if message is not None:
         values["progress_message"] = message
     rows = Job.primary.filter(pk=key[0], attempt=key[1], status=Status.RUNNING, worker_name=worker_name)
-    if not database.connection().features.has_select_for_update_skip_locked:
-        return rows.update(**values) > 0
-    return database.in_transaction(lambda: database.locked(rows, skip=True).exists() and rows.update(**values) > 0)
+
+    def store() -> Any:
+        organization = database.locked(rows, skip=True).values_list("organization_id", flat=True).first()
+        if organization is not None:
+            rows.update(**values)
+        return organization
+
+    return database.in_transaction(store)
 
 
 # Files that handlers save: in a folder for each tenant and job, under names that nobody can guess.

@@ -236,7 +236,7 @@ def _broadcast(changes: Callable[[], list[tuple[Any, int, int]]]) -> None:
 def progressed(organizations: Mapping[int, Any]) -> None:
     """Announce that the progress of these running jobs was written and committed.
 
-    The mapping has their organizations' keys by the jobs' keys; None where there is no broadcaster to tell.
+    The mapping has their organizations' keys by the jobs' keys.
     """
     if organizations and signals.job_progressed.has_listeners(Job):
         _send(dict.fromkeys(organizations, signals.job_progressed))

@@ -204,11 +204,10 @@ def test_what_is_being_written_when_the_attempt_ends_is_stored_with_its_end(
     key, buffer = (claimed.pk, claimed.attempt), ProgressBuffer(WORKER)
     found: list[object] = []
 
-    def write(*arguments: Any) -> bool:
+    def write(*arguments: Any) -> None:
         for percent, message in reports[1:]:
             buffer.report(key, percent, message)
-        found.append(buffer.drop(key))
-        return False  # the end holds the row
+        found.append(buffer.drop(key))  # the end holds the row
 
     buffer.report(key, *reports[0])
     interpose("write_progress", write)
