@@ -146,8 +146,8 @@ class FailureTracker:
         self._since = None
         self._log_next.clear()
 
-    def is_to_be_logged(self, error: Exception) -> bool:
-        """Return whether to log a failure: the first of its kind since a success, and then one a minute."""
+    def take_log_turn(self, error: Exception) -> bool:
+        """Return whether to log this failure now: the first of its kind since a success, and then one a minute."""
         now = time.monotonic()
         if now < self._log_next.get(type(error), -math.inf):
             return False
@@ -199,7 +199,7 @@ class Child:
         self.relay.start()
         self.refiller.start()
         try:
-            while not self.state.stopping.is_set() and not self._is_to_be_recycled():
+            while not self.state.stopping.is_set() and not self._decide_recycling():
                 if self.state.board.is_quiet and self.state.options.burst:
                     self.state.stop()  # what is to take no more jobs, and waits for none, is over
                 elif self.state.board.is_quiet:
@@ -262,7 +262,8 @@ class Child:
         self.state.stopping.set()
         threading.Thread(target=self.state.consumer.wake, daemon=True).start()  # a signal handler must not wait
 
-    def _is_to_be_recycled(self) -> bool:
+    def _decide_recycling(self) -> bool:
+        """Return whether another process is to take the place of this one, and remember it."""
         self.is_recycled = self._jobs_left() <= 0 or self._holds_too_much()
         return self.is_recycled
 
@@ -296,7 +297,7 @@ class Child:
         return True
 
     def _log(self, error: Exception) -> None:
-        if not self._failures.is_to_be_logged(error):
+        if not self._failures.take_log_turn(error):
             return
         match error:
             case BrokerUnavailable() | ForeignBroker():

@@ -154,11 +154,15 @@ class Doubts:
         with self._lock:
             return list(self._since)
 
-    def known(self) -> set[AttemptKey]:
-        """Return the keys of what the main loop may have claimed. What is too old is given up and never runs."""
+    def give_up_old(self) -> None:
+        """Give up what is too old: it never runs here."""
         with self._lock:
             oldest = time.monotonic() - timing.DOUBTED_CLAIM_SECONDS
             self._given_up |= {(ticket.pk, ticket.attempt) for ticket, since in self._since.items() if since < oldest}
+
+    def known(self) -> set[AttemptKey]:
+        """Return the keys of what the main loop may have claimed, and still may run."""
+        with self._lock:
             return {(ticket.pk, ticket.attempt) for ticket in self._since} - self._given_up
 
     def _forget(self, tickets: Iterable[Ticket]) -> None:
@@ -465,7 +469,7 @@ class LoopWatch:
     def look(self) -> None:
         """Log what the loop's thread does, where that has taken too long; once until it moves again."""
         now = time.monotonic()
-        if self._was_frozen(now):
+        if self._look_for_freeze(now):
             self._beaten = now  # from now on it has the time to beat
         seconds = now - self._beaten
         if self._thread is None or seconds < timing.LOOP_BLOCKED_SECONDS:
@@ -477,8 +481,8 @@ class LoopWatch:
             text = "event=loop_blocked worker=%s seconds=%.1f The event loop waits for code that does not await:\n%s"
             logger.error(text, self._worker_name, seconds, stack)
 
-    def _was_frozen(self, now: float) -> bool:
-        """Return whether the process stood still since the last look; not where C code has kept the interpreter."""
+    def _look_for_freeze(self, now: float) -> bool:
+        """Look whether the process stood still since the last look; not where C code has kept the interpreter."""
         used = time.process_time()
         unseen, worked = now - self._looked, used - self._used
         self._looked, self._used = now, used
@@ -531,7 +535,7 @@ class Settler:
                     database.drop_connections()
                     if time.monotonic() - began > self._max_seconds:
                         raise
-                    failures += _takes_writes(ended[0])  # one that is away, or locked, has not refused what it was sent
+                    failures += _try_write(ended[0])  # one that is away, or locked, has not refused what it was sent
                     if failures >= LARGE_TRIES and settle.is_large(ended[0]):
                         ended = [settle.refused(ended[0], error), *ended[1:]]
                     time.sleep(pause)
@@ -559,8 +563,8 @@ class Settler:
         return self._settling | {item.claimed.key for item in list(self._unsettled)}
 
 
-def _takes_writes(item: Outcome) -> bool:
-    """Return whether the database writes to the row of this job now, when it is to write something small."""
+def _try_write(item: Outcome) -> bool:
+    """Write something small to the row of this job; return whether the database did so."""
     rows = Job.primary.filter(pk=item.claimed.pk)
     try:
         database.in_transaction(lambda: database.locked(rows, skip=True).exists() and rows.update(attempt=F("attempt")))

@@ -125,8 +125,8 @@ class StackFile:
         self._asked = self._grown_at = time.monotonic()
         self._size = self._size_before = os.fstat(self.descriptor).st_size
 
-    def is_awaited(self, running: Iterable[OccupiedSlot]) -> bool:
-        """Return whether the process may still write, in which these jobs run."""
+    def look(self, running: Iterable[OccupiedSlot]) -> bool:
+        """Look what the process has written, in which these jobs run; return whether it may still write."""
         now, size = time.monotonic(), os.fstat(self.descriptor).st_size
         if size != self._size:
             self._size, self._grown_at = size, now
@@ -285,7 +285,7 @@ class ChildProcess:
             return
         if self.is_frozen():
             self.send(signal.SIGKILL)
-        elif not self.stacks.is_awaited(self.running()):
+        elif not self.stacks.look(self.running()):
             if self.stacks.is_to_be_asked_again(self.running()):
                 self._ask_for_stacks()
             else:

@@ -92,19 +92,20 @@ class Housekeeper(threading.Thread):
             timing.HOUSEKEEPER_IDLE_TICK_SECONDS if self._is_idle() else timing.HOUSEKEEPER_TICK_SECONDS
         ):
             self._guarded("requeue", self._requeue_waiting)
-            if self._state.settler.has_unsettled() and self._is_due("unsettled", timing.UNSETTLED_LOOK_SECONDS):
+            if self._state.settler.has_unsettled() and self._take_turn("unsettled", timing.UNSETTLED_LOOK_SECONDS):
                 self._guarded("settle", self._state.settler.settle_again)
-            if self._is_due("unknown", float(jobs_settings.LEASE_SECONDS) / 3):
+            if self._take_turn("unknown", float(jobs_settings.LEASE_SECONDS) / 3):
                 self._guarded("strangers", self._requeue_unknown)
-            if self._is_due("progress", float(jobs_settings.PROGRESS_INTERVAL)):
+            if self._take_turn("progress", float(jobs_settings.PROGRESS_INTERVAL)):
                 self._guarded("progress", self._flush_progress)
             self._guarded("batches", batches.count_waiting)
             self._guarded("held", self._push_held_again)
-            if self._is_due("heartbeat", timing.HEARTBEAT_SECONDS) or self._window_changed() or self._quiet_changed():
+            is_due = self._take_turn("heartbeat", timing.HEARTBEAT_SECONDS)
+            if is_due or self._look_at_window() or self._look_at_quiet():
                 self._guarded("heartbeat", self._beat)
-            elif self._state.shown.has_ended() or self._is_any_unseen():
+            elif self._state.shown.has_ended() or self._look_for_unseen():
                 self._guarded("show", self._show)
-            if os.getppid() != self._supervisor and self._is_due("orphan", float(jobs_settings.LEASE_SECONDS) / 6):
+            if os.getppid() != self._supervisor and self._take_turn("orphan", float(jobs_settings.LEASE_SECONDS) / 6):
                 self._guarded("orphan", self._live_as_orphan)
         connections.close_all()
 
@@ -120,7 +121,8 @@ class Housekeeper(threading.Thread):
         except Exception:
             logger.exception("event=housekeeper_%s_failed worker=%s", what, self._state.name)
 
-    def _is_due(self, what: str, seconds: float) -> bool:
+    def _take_turn(self, what: str, seconds: float) -> bool:
+        """Return whether a duty is due; from now on it is due again after so many seconds."""
         now = time.monotonic()
         if now < self._due.get(what, 0.0):
             return False
@@ -148,6 +150,7 @@ class Housekeeper(threading.Thread):
 
         There should be none. They must be found twice, since a job may just be on its way from one part to another.
         """
+        self._state.doubts.give_up_old()
         unknown = leases.held_by(self._state.name) - self._state.known_attempts() - set(self._to_requeue)
         forgotten, self._unknown = sorted(unknown & self._unknown), unknown
         if forgotten:
@@ -163,8 +166,8 @@ class Housekeeper(threading.Thread):
     def _wanted(self) -> dict[str, int]:
         return self._state.prefetch.quick_types(self._state.options.threads)
 
-    def _window_changed(self) -> bool:
-        """Return whether this worker wants much more or much fewer tickets of a type at the broker than it announced.
+    def _look_at_window(self) -> bool:
+        """Look whether this worker wants much more or much fewer tickets of a type at the broker than it announced.
 
         A wish for more is told at once: a worker that starts asks for one ticket a slot. It does so until it knows how
         long its jobs take. A wish for fewer is told at the second look: a busy machine lets any run take long now and
@@ -173,24 +176,24 @@ class Housekeeper(threading.Thread):
         told, wanted = self._quick_types, self._wanted()
         wants_less, self._wants_less = self._wants_less, _has_much_less(wanted, told)
         is_changed = _has_much_less(told, wanted) or (wants_less and self._wants_less)
-        return is_changed and self._is_due("window", timing.WANTED_WINDOW_SECONDS)
+        return is_changed and self._take_turn("window", timing.WANTED_WINDOW_SECONDS)
 
     def _push_held_again(self, *, all_of_them: bool = False) -> None:
         """Push tickets again whose rows others held a while ago; if that fails, the scheduler misses them."""
         if due := self._state.held.take_due(takes_all=all_of_them):
             get_broker().push(due)
 
-    def _quiet_changed(self) -> bool:
-        """Return whether this worker became quiet, or took up work again, and has not told so yet."""
+    def _look_at_quiet(self) -> bool:
+        """Look whether this worker became quiet, or took up work again, and has not told so yet."""
         is_told = (self._quiet_since is not None) == self._state.board.is_quiet
-        return not is_told and self._is_due("quiet", timing.WANTED_WINDOW_SECONDS)
+        return not is_told and self._take_turn("quiet", timing.WANTED_WINDOW_SECONDS)
 
     def _beat(self) -> None:
         self.announce()
         self._show()
 
-    def _is_any_unseen(self) -> bool:
-        return self._is_due("unseen", timing.SHOWN_JOB_SECONDS) and self._state.shown.is_any_missing()
+    def _look_for_unseen(self) -> bool:
+        return self._take_turn("unseen", timing.SHOWN_JOB_SECONDS) and self._state.shown.is_any_missing()
 
     def _show(self) -> None:
         self._state.consumer.beat(self._state.shown.update())

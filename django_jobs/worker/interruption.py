@@ -140,13 +140,13 @@ class Interrupter(Runner):
         """Raise what was asked for, unless that was done less than two seconds ago."""
         if not self._on_main_thread:
             self._raise_in_thread()
-        elif self._due() is not None and not self._was_raised_just_now() and self._is_due_again():
+        elif self._due() is not None and not self._was_raised_just_now() and self._take_signal_turn():
             signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
             # Where the main thread waits inside a driver, the signal is seen only when the statement has ended.
             self._end_in_background()
 
-    def _is_due_again(self) -> bool:
-        """Return whether to send the next signal, not too soon after the last one.
+    def _take_signal_turn(self) -> bool:
+        """Return whether to send the next signal now, not too soon after the last one.
 
         Psycopg, which waits in C, looks for signals only after a tenth of a second without any.
         """
@@ -219,14 +219,14 @@ class Interrupter(Runner):
         Signals come from the supervisor, the stop relay and the alarm, and often two at a time. The second must not
         disturb what the handler does about the first. ``frame`` is what the signal interrupts.
         """
-        if self._due() is not None and not self._was_raised_just_now() and not self._is_put_off(frame):
+        if self._due() is not None and not self._was_raised_just_now() and not self._put_off(frame):
             self._raised_at = time.monotonic()  # a second signal must not disturb what follows
             # Before the exception, since a transaction that it leaves would close its busy connection.
             self._end_statements(seen=True)
             self.check()
 
-    def _is_put_off(self, frame: FrameType | None) -> bool:
-        """Return whether to wait for the next signal, since the handler's own blocks would miss the exception here."""
+    def _put_off(self, frame: FrameType | None) -> bool:
+        """Wait for the next signal where the handler's own blocks would miss the exception; return whether to."""
         if frame is None or not is_at_blind_spot(frame):
             self._put_off_since = None
             return False

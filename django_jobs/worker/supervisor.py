@@ -361,7 +361,7 @@ class Supervisor:
         events.work_in_background()
         events.tell_process_started("supervisor")
         threads = self._start_threads()
-        while self._goes_on():
+        while self._look_after_children():
             time.sleep(timing.SUPERVISOR_TICK_SECONDS)
         self._stop_scheduler.set()
         self.leases.stop()
@@ -372,19 +372,22 @@ class Supervisor:
             self._fork_server.close()
         logger.info("event=supervisor_left")
 
-    def _goes_on(self) -> bool:
-        """Look after the children once; whether there is more to do. No mistake ends it: running jobs depend on it."""
+    def _look_after_children(self) -> bool:
+        """Look after the children once; return whether there is more to do.
+
+        No mistake ends it: running jobs depend on it.
+        """
         self.notes.beat()
         try:
             self._tick()
-            return bool(self.children) or not self._is_over()
+            return bool(self.children) or not self._leave_or_refill()
         except Exception:
             logger.exception("event=tick_failed")
             time.sleep(1.0)
             return True
 
-    def _is_over(self) -> bool:
-        """Return whether to leave, now that there is no child."""
+    def _leave_or_refill(self) -> bool:
+        """Without a child, begin another round of a burst if anything is left for it; return whether to leave."""
         if self._stop_since is not None:
             return True
         if not self.options.burst:
@@ -395,7 +398,7 @@ class Supervisor:
             return False
         # Tickets may have come after the last child looked for some. So there is another round, but not for ever.
         self._burst_rounds += 1
-        if not self._is_anything_left():
+        if not self._look_for_rest():
             return True
         if self._burst_rounds > MAX_BURST_ROUNDS:
             reason = self._last_death
@@ -404,7 +407,7 @@ class Supervisor:
         self._fill()
         return False
 
-    def _is_anything_left(self) -> bool:
+    def _look_for_rest(self) -> bool:
         try:
             batches.batch_duties_in_tick()  # the last jobs of a batch may have ended, which submits another one
             return dispatcher.anything_queued(self.options.queues)

@@ -23,7 +23,7 @@ class FakeStacks:
     def is_to_be_asked_again(self, running: list[OccupiedSlot]) -> bool:
         return self.lacks_frames
 
-    def is_awaited(self, running: list[OccupiedSlot]) -> bool:
+    def look(self, running: list[OccupiedSlot]) -> bool:
         return not self.has_answered
 
     def close(self) -> None:

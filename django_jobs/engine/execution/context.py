@@ -501,7 +501,7 @@ class JobContext:
 
     def _do(self, step: Step, check: Callable[[Step, Any], None]) -> Any:
         """Return the result that is stored, else do the step in this thread."""
-        if self._is_done(step):
+        if self._look_up(step):
             return step.result
         with self._work.running(step):
             value = step.call.function(*step.call.args, **step.call.kwargs)
@@ -509,9 +509,9 @@ class JobContext:
         with self._runner.shielded():
             return self._work.store(step, value)
 
-    def _is_done(self, step: Step) -> bool:
+    def _look_up(self, step: Step) -> bool:
         with self._runner.shielded():
-            is_done = self._work.is_done(step)
+            is_done = self._work.look_up(step)
         if not is_done:
             self._runner.check()  # before the effect of the next step
         return is_done
@@ -519,7 +519,7 @@ class JobContext:
     async def _ado(self, step: Step) -> Any:
         with self._work.under_way(step):
             if inspect.iscoroutinefunction(step.call.function):
-                if await _in_thread(self._is_done)(step):
+                if await _in_thread(self._look_up)(step):
                     return step.result
                 return await self._await(step, step.call.function(*step.call.args, **step.call.kwargs))
             waiting: list[Awaitable[Any]] = []

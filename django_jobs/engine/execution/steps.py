@@ -352,8 +352,11 @@ class SavedWork:
         with self._taking, contextlib.suppress(ValueError):
             self._open[step.call.name, step.call.digest].remove(step)
 
-    def is_done(self, step: Step) -> bool:
-        """Return whether the result of a step is stored; it then has that result. Raises StepOrderChanged."""
+    def look_up(self, step: Step) -> bool:
+        """Look for the stored result of a step, which it then has; return whether there is one.
+
+        Without one the step begins. Raises StepOrderChanged.
+        """
         self.require_commits(f"Step {step.title!r}")
         with self._reading:
             if not step.is_done and not step.has_begun:

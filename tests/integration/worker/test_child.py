@@ -325,7 +325,7 @@ def test_what_was_given_up_before_its_claim_was_answered_does_not_run(
     real, claimed = verbs.claim, list[int]()
 
     def claim_late(*args: Any, **options: Any) -> list[Any]:
-        child.state.known_attempts()
+        child.state.doubts.give_up_old()
         found = real(*args, **options)
         claimed.extend(item.pk for item in found)
         return found

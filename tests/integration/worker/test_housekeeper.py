@@ -179,14 +179,14 @@ def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
     clock = SimpleNamespace(monotonic=lambda: began + 0.4)
     tuning.set(shared_slots_clock=clock)
 
-    assert not duties._is_any_unseen()
+    assert not duties._look_for_unseen()
     clock.monotonic = lambda: began + 0.6
     duties._due.clear()
-    assert duties._is_any_unseen()
+    assert duties._look_for_unseen()
     duties._show()
     assert [item.ticket for item in broker.workers[WORKER]] == [claimed.ticket]
     duties._due.clear()
-    assert not duties._is_any_unseen()
+    assert not duties._look_for_unseen()
     state.ended(returned(claimed))
     assert state.shown.has_ended()
 
@@ -200,7 +200,7 @@ def test_a_window_that_grew_much_is_announced_before_the_next_heartbeat_and_one_
     changed = {}
     for wanted in (4, 5, 10, 20, 21):
         monkeypatch.setattr(state.prefetch, "quick_types", lambda _, wanted=wanted: {"quick": wanted})
-        changed[wanted] = [duties._window_changed() for _ in range(2)]
+        changed[wanted] = [duties._look_at_window() for _ in range(2)]
     assert changed == {4: [False, True], 5: [False] * 2, 10: [False] * 2, 20: [False] * 2, 21: [True] * 2}
 
 

@@ -43,8 +43,10 @@ def test_what_was_in_doubt_for_too_long_is_given_up_and_does_not_run_when_the_an
     doubts.add([FIRST])
     clock.now += timing.DOUBTED_CLAIM_SECONDS
     doubts.add([SECOND])
+    doubts.give_up_old()
     assert doubts.known() == {(1, 1), (2, 1)}
     clock.now += 0.1
+    doubts.give_up_old()
     assert doubts.known() == {(2, 1)}
     runs = claimed(SECOND)
     assert doubts.answered([FIRST, SECOND], [claimed(FIRST), runs]) == [runs]

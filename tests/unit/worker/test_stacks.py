@@ -60,7 +60,7 @@ def test_a_process_that_is_stuck_in_c_leaves_its_stacks_at_once(file: StackFile,
     with start(STUCK_IN_C, file) as process:
         file.ask()
         process.send_signal(verbs.STACKS_SIGNAL)
-        wait_until(lambda: not file.is_awaited([]), 30, "the stacks")
+        wait_until(lambda: not file.look([]), 30, "the stacks")
         process.kill()
     assert 'File "<string>", line 1 in <module>' in file.read()
 
@@ -73,7 +73,7 @@ def test_a_frozen_process_is_waited_for_a_moment(file: StackFile, tuning: Tuning
         file.ask()
         process.send_signal(verbs.STACKS_SIGNAL)
         began = time.monotonic()
-        wait_until(lambda: not file.is_awaited([ITEM]), 30, "the end of waiting")
+        wait_until(lambda: not file.look([ITEM]), 30, "the end of waiting")
         process.kill()
     assert time.monotonic() - began >= timing.STACKS_SECONDS
     assert file.read() == ""
@@ -85,12 +85,12 @@ def test_a_process_that_pauses_while_it_writes_has_not_finished(file: StackFile,
     os.write(file.descriptor, RAW.encode())  # at an earlier question
     file.ask()
     os.write(file.descriptor, first.encode())
-    assert file.is_awaited([ITEM])
+    assert file.look([ITEM])
     time.sleep(2 * timing.STACKS_QUIET_SECONDS)
-    assert not file.is_awaited([OTHER])
-    assert file.is_awaited([OTHER, ITEM])
+    assert not file.look([OTHER])
+    assert file.look([OTHER, ITEM])
     os.write(file.descriptor, f"\n\n{second}".encode())
-    wait_until(lambda: not file.is_awaited([OTHER, ITEM]), 30, "the rest")
+    wait_until(lambda: not file.look([OTHER, ITEM]), 30, "the rest")
 
 
 def test_a_process_that_crashes_leaves_its_stacks_unasked(file: StackFile) -> None:
@@ -129,10 +129,10 @@ def test_a_process_is_asked_again_where_a_handlers_thread_seemed_to_have_no_fram
     while not asked or file.is_to_be_asked_again([OTHER, ITEM]):
         file.ask()
         asked += 1
-        assert file.is_awaited([OTHER, ITEM])
+        assert file.look([OTHER, ITEM])
         os.write(file.descriptor, WITHOUT_FRAME.encode())
-        assert file.is_awaited([OTHER, ITEM])
-        wait_until(lambda: not file.is_awaited([OTHER, ITEM]), 30, "it to be quiet")
+        assert file.look([OTHER, ITEM])
+        wait_until(lambda: not file.look([OTHER, ITEM]), 30, "it to be quiet")
         assert not file.is_to_be_asked_again([OTHER])
     assert asked == children.MAX_QUESTIONS
     assert "<no Python frame>" in tracebacks(file.read(), [ITEM], "It was killed", was_asked=True)[7, 2]

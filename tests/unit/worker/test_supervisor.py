@@ -127,7 +127,7 @@ def test_a_mistake_in_a_tick_does_not_end_the_supervisor(
     boss.children = [FakeChild(STUCK)]
     interpose("stop_what_must", lambda *_: 1 / 0)
     tuning.set(supervisor_clock=SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic))
-    assert boss._goes_on()
+    assert boss._look_after_children()
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -191,9 +191,9 @@ def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(
         Interpose(patch)("ChildProcess", refuse)
         boss._fill()
     interpose("ChildProcess", lambda *args: FakeChild())
-    assert [boss._is_over() for _ in range(100)] == [False] * 100
+    assert [boss._leave_or_refill() for _ in range(100)] == [False] * 100
     clock.now += 1.0
-    assert not boss._is_over()
+    assert not boss._leave_or_refill()
     assert len(boss.children) == 1
 
 
@@ -201,7 +201,7 @@ def test_a_burst_that_is_to_be_quiet_leaves_what_is_left(interpose: Interpose) -
     boss = Supervisor(options(burst=True))
     interpose("anything_queued", lambda _: True)
     boss.orders = SimpleNamespace(is_quiet=True)  # type: ignore[assignment]
-    assert boss._is_over()
+    assert boss._leave_or_refill()
     assert (boss.children, boss.failure) == ([], "")
 
 
@@ -211,7 +211,7 @@ def test_a_burst_that_cannot_ask_what_is_left_ends_with_the_reason(interpose: In
 
     boss = Supervisor(options(burst=True))
     interpose("anything_queued", lose)
-    assert boss._is_over()
+    assert boss._leave_or_refill()
     assert verbs.code_of(boss.failure) == "database_unavailable"
 
 
@@ -222,7 +222,7 @@ def test_a_burst_that_cannot_ask_redis_what_is_left_lets_another_child_look(inte
     boss = Supervisor(options(burst=True))
     interpose("anything_queued", lose)
     interpose("ChildProcess", lambda *args: FakeChild())
-    assert not boss._is_over()
+    assert not boss._leave_or_refill()
     assert (len(boss.children), boss.failure) == (1, "")
 
 
@@ -231,7 +231,7 @@ def test_a_burst_that_leaves_jobs_behind_since_its_children_die_says_so(interpos
     interpose("anything_queued", lambda _: True)
     boss._burst_rounds = module.MAX_BURST_ROUNDS
     boss._note_death(1, Loss(worker_name="child", started=frozenset(), reason="process 1 exited with code 1"))
-    assert boss._is_over()
+    assert boss._leave_or_refill()
     assert verbs.code_of(boss.failure) == "jobs_left"
     assert "process 1 exited with code 1" in boss.failure
 
@@ -243,7 +243,7 @@ def test_a_burst_goes_on_with_another_child_after_one_that_was_recycled(interpos
     boss._burst_rounds = module.MAX_BURST_ROUNDS
     boss.children = [FakeChild(returncode=RECYCLED)]
     boss._tick()
-    assert not boss._is_over()
+    assert not boss._leave_or_refill()
     assert (len(boss.children), boss.failure) == (1, "")
 
 
