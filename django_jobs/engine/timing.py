@@ -412,7 +412,7 @@ INTERRUPT_REPEAT_SECONDS: Final = 2.0
 #: A signal may need so long to be seen. A second one before that would hold up the first. Below
 #: INTERRUPT_REPEAT_SECONDS.
 INTERRUPT_SIGNAL_SECONDS: Final = 0.5
-#: A signal at a place where the handler's blocks would miss the exception is put off for so long.
+#: A signal at a place where the handler's blocks may miss the exception is put off for so long.
 INTERRUPT_PUT_OFF_SECONDS: Final = 1.0
 #: A supervisor looks this often for orders.
 ORDER_LOOK_SECONDS: Final = 2.0

@@ -17,7 +17,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import CodeType, FrameType
 from typing import Any, Final, TypeVar
 
@@ -43,18 +43,9 @@ def receiver(function: Receiver) -> Receiver:
 
 
 def is_at_blind_spot(frame: FrameType) -> bool:
-    """Return whether what a signal interrupts stands at a jump that its own blocks leave out."""
+    """Return whether what a signal interrupts stands at a jump back, which its own blocks may leave out."""
     frame = _interrupted(frame)
-    if not frame.f_code.co_exceptiontable:
-        return False
-    code, at = dis.Bytecode(frame.f_code), None
-    for instruction in code:
-        if instruction.offset > frame.f_lasti:
-            break
-        at = instruction
-    if at is None or at.opcode not in _JUMPS_BACK:
-        return False
-    return _handler(code, at.offset) != _handler(code, int(at.argval))
+    return frame.f_code.co_code[frame.f_lasti] in _JUMPS_BACK
 
 
 def _interrupted(frame: FrameType) -> FrameType:
@@ -66,12 +57,6 @@ def _interrupted(frame: FrameType) -> FrameType:
             found = at.f_back
         at = at.f_back
     return found
-
-
-def _handler(code: dis.Bytecode, offset: int) -> int | None:
-    """Return where the function goes on after an exception at this place; None: nowhere in itself."""
-    entries: Iterable[Any] = getattr(code, "exception_entries", ())  # no promise of Python's
-    return next((entry.target for entry in entries if entry.start <= offset < entry.end), None)
 
 
 # Stopping a handler that does not call its context: by a signal in the main thread, by an asynchronous exception in
