@@ -209,28 +209,21 @@ class HeldTickets:
 
 
 class PublishedTickets:
-    """What was published as running. The slots report ends, while the housekeeper publishes."""
+    """What was published as running. The housekeeper publishes it, and the main loop asks what is shown."""
 
     def __init__(self, slots: SharedSlots, running: RunningJobs) -> None:
         self._slots = slots
         self._running = running
         self._shown: dict[AttemptKey, RunningTicket] = {}
-        #: What ended and may still be shown.
-        self._ended: list[AttemptKey] = []
-
-    def forget(self, key: AttemptKey) -> None:
-        """Note that this attempt has ended, so that it is shown no longer than until the next update."""
-        if self._shown.pop(key, None) is not None:
-            self._ended.append(key)
 
     def without_shown(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
         """Return the tickets that are not shown; what is left of the others goes when they are shown no longer."""
-        shown = {*list(self._shown), *self._ended}
+        shown = self._shown
         return [ticket for ticket in tickets if (ticket.pk, ticket.attempt) not in shown] if shown else tickets
 
     def has_ended(self) -> bool:
         """Return whether something is shown that has ended."""
-        return bool(self._ended)
+        return bool(self._shown) and not self._shown.keys() <= {item.key for item in self._slots.occupied()}
 
     def is_any_missing(self) -> bool:
         """Return whether something has run for long enough to be shown, and is not."""
@@ -239,17 +232,14 @@ class PublishedTickets:
 
     def update(self) -> list[RunningTicket]:
         """Return what is to be shown from now on."""
-        for _ in range(len(self._ended)):  # what is returned has none of them; more may come meanwhile
-            self._ended.pop()
-        occupied = {item.key: item for item in self._slots.occupied()}
-        for key, item in occupied.items():
-            if item.seconds > timing.SHOWN_JOB_SECONDS and key not in self._shown:
-                claimed = self._running.claimed(key)
-                if claimed is not None:
-                    self._shown[key] = RunningTicket(claimed.ticket, started=time.time() - item.seconds)
-        for key in [key for key in list(self._shown) if key not in occupied]:
-            self.forget(key)  # it ended while it was being added, so that the slot's call came too early
-        return list(self._shown.values())
+        shown: dict[AttemptKey, RunningTicket] = {}
+        for item in self._slots.occupied():
+            claimed = self._running.claimed(item.key)
+            if claimed is not None and item.seconds > timing.SHOWN_JOB_SECONDS:
+                began = RunningTicket(claimed.ticket, started=time.time() - item.seconds)
+                shown[item.key] = self._shown.get(item.key, began)
+        self._shown = shown
+        return list(shown.values())
 
 
 # The jobs that a child has claimed and not yet settled.
@@ -635,10 +625,8 @@ class ChildState:
 
     def ended(self, outcome: Outcome) -> None:
         """Take over the outcome of a handler."""
-        key = outcome.claimed.key
-        outcome.unwritten = self.progress.drop(key)
+        outcome.unwritten = self.progress.drop(outcome.claimed.key)
         self.in_hand.add_ended(outcome)  # first of all, so that no mistake below loses it
-        self.shown.forget(key)
         with self._counting:
             self.jobs_run += 1
         self.prefetch.ran(outcome.claimed.job_type, outcome.seconds)

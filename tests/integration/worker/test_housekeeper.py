@@ -187,7 +187,7 @@ def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
     assert [item.ticket for item in broker.workers[WORKER]] == [claimed.ticket]
     duties._due.clear()
     assert not duties._look_for_unseen()
-    state.ended(returned(claimed))
+    state.shared_slots.end(0)
     assert state.shown.has_ended()
 
 

@@ -153,7 +153,7 @@ def test_an_interruption_that_kept_the_handlers_end_from_being_noted_is_the_last
     seen[0].check()
 
 
-@pytest.mark.parametrize("what", ["shown.forget", "settler.settle"])
+@pytest.mark.parametrize("what", ["prefetch.ran", "settler.settle"])
 def test_a_thread_that_a_mistake_ends_leaves_its_slot_free_and_its_outcome_known(
     threaded: Child, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -167,7 +167,7 @@ def test_a_thread_that_a_mistake_ends_leaves_its_slot_free_and_its_outcome_known
         ended(outcome)
 
     monkeypatch.setattr(state, "ended", take_over)
-    monkeypatch.setattr(getattr(state, part), name, lambda _: raising(ValueError("a mistake of ours"))(None))
+    monkeypatch.setattr(getattr(state, part), name, lambda *_: raising(ValueError("a mistake of ours"))(None))
     threaded.state.in_hand.put([claimed])
     threaded.slots.run_batch()
     threaded.slots.wait()

@@ -65,26 +65,18 @@ def test_only_what_has_run_for_half_a_second_is_shown_and_then_nothing_is_missin
 def test_an_end_is_told_until_the_next_update_shows_it_no_longer(showing: Stage) -> None:
     assert not showing.shown.has_ended()
     showing.slots.end(0)
-    showing.shown.forget((LONG.pk, LONG.attempt))
     assert showing.shown.has_ended()
     assert (showing.tickets(), showing.shown.has_ended()) == ([], False)
 
 
 def test_the_end_of_what_is_not_shown_is_no_news(showing: Stage) -> None:
     showing.slots.end(1)
-    showing.shown.forget((SHORT.pk, SHORT.attempt))
     assert not showing.shown.has_ended()
-
-
-def test_what_ended_while_it_was_being_shown_is_shown_no_longer(showing: Stage) -> None:
-    showing.slots.end(0)  # and the slot's call came before it was shown
-    assert (showing.tickets(), showing.shown.has_ended()) == ([], True)
 
 
 def test_a_shown_ticket_is_kept_until_it_is_shown_no_longer(showing: Stage) -> None:
     assert showing.shown.without_shown([LONG, SHORT]) == [SHORT]
     showing.slots.end(0)
-    showing.shown.forget((LONG.pk, LONG.attempt))
     assert showing.shown.without_shown([LONG, SHORT]) == [SHORT]
     showing.shown.update()
     assert showing.shown.without_shown([LONG, SHORT]) == [LONG, SHORT]
