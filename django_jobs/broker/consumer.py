@@ -57,12 +57,12 @@ from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
 from django_jobs.statuses import Priority
 from django_jobs.texts import say
 
+logger = logging.getLogger("django_jobs")
+
 # The engine's broker on RQ. No call waits for long, and none asks Redis within a second after a failure.
 
 
 T = TypeVar("T")
-
-logger = logging.getLogger("django_jobs")
 
 
 class RQBroker(Broker):

@@ -35,6 +35,8 @@ from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.statuses import Priority
 from django_jobs.texts import say
 
+logger = logging.getLogger("django_jobs")
+
 # Connections to Redis, as the host configured them in RQ_QUEUES, on which no call waits for long.
 
 
@@ -314,8 +316,6 @@ def wait(client: Redis, names: Sequence[str], count: int, seconds: int) -> tuple
 #
 # Redis is not trusted: whoever may write to it may put anything into a queue. Of an entry nothing but its id is read.
 
-
-logger = logging.getLogger("django_jobs")
 
 #: The value of FOREIGN_RQ_JOBS by which a host trusts whoever may write to Redis.
 RUN: Final = "run"

@@ -39,6 +39,8 @@ from django_jobs.engine.scope import scope_of
 from django_jobs.mounted_views import find_views
 from django_jobs.statuses import Priority
 
+logger = logging.getLogger("django_jobs")
+
 # Calls a function once a module has been imported, so that nobody need import it only to change it.
 
 
@@ -203,8 +205,6 @@ _READ: Final[dict[bytes, Callable[[bytes], object]]] = {
 # project's apps are ready. The host's own queues stay as they are. So do ours where ``FOREIGN_RQ_JOBS`` is ``"run"``,
 # except that our tickets are sanitized there too.
 
-
-logger = logging.getLogger("django_jobs")
 
 _GUARDED: Final = "guarded_by_django_jobs"
 _sanitizes_all: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("django_jobs_sanitizes_all", default=False)

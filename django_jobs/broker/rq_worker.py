@@ -46,6 +46,8 @@ from django_jobs.engine.store.values import AttemptKey
 from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled, JobTimedOut
 from django_jobs.statuses import Priority
 
+logger = logging.getLogger("django_jobs")
+
 # Plain ``rqworker`` processes, which our own table of workers does not know.
 
 
@@ -72,8 +74,6 @@ def plain_workers_by_queue(client: Redis, queues: Sequence[str]) -> Counter[str]
 
 # A worker process as RQ knows it: ``rq info`` and django-rq's pages list it with what it runs.
 
-
-logger = logging.getLogger("django_jobs")
 
 #: What a message to a worker's channel says when it is our hint to cancel jobs.
 CANCEL_COMMAND: Final = "cancel-jobs"

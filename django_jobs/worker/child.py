@@ -45,12 +45,11 @@ from django_jobs.worker.processes import RECYCLED, ForkServer, WorkerFailed, Wor
 from django_jobs.worker.shared import LoopStep, SharedSlots, StopRequest
 from django_jobs.worker.slots import make_slots
 
+logger = logging.getLogger("django_jobs")
+
 # The child's thread that stops handlers: on request, when a lease is over, and when the worker's grace is over.
 #
 # It asks neither the database nor Redis, so that no network can hold it up: who is cut off from them must learn of it.
-
-
-logger = logging.getLogger("django_jobs")
 
 
 class StopRelay(threading.Thread):

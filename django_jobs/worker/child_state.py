@@ -35,8 +35,7 @@ from django_jobs.worker.interruption import Interrupter, RunningJobs
 from django_jobs.worker.processes import WorkerOptions
 from django_jobs.worker.shared import MAX_SET, LoopStep, SharedSlots
 
-# What a child has in hand: tickets that it took, and jobs that it claimed and has not settled.
-
+logger = logging.getLogger("django_jobs")
 
 # How many jobs a child takes at once, by how long their handlers ran until now.
 #
@@ -429,13 +428,7 @@ class JobsInHand:
             return not self.busy() and not self._ended
 
 
-# What the parts of a child share, and how ends of attempts are stored whatever state the database is in.
-
-
 # Finds a coroutine that blocks the event loop, so that none of its neighbors can go on, and names it in the log.
-
-
-logger = logging.getLogger("django_jobs")
 
 
 class LoopWatch:

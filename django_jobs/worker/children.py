@@ -90,6 +90,8 @@ class ChildWatch:
         return self._slots.board.is_writing and self.is_held(timing.INTERPRETER_LONG_HELD_SECONDS)
 
 
+logger = logging.getLogger("django_jobs")
+
 # The stacks that a child wrote, for the Execution Logs of the jobs that ran in it.
 #
 # Up to Python 3.12 the signal can come while the interpreter enters a function from C, such as another signal's
@@ -193,9 +195,6 @@ def _parted(raw: str) -> tuple[str, dict[int, str]]:
 
 
 # A child process as its supervisor sees it: whether it lives, is frozen or ended, and why it ended.
-
-
-logger = logging.getLogger("django_jobs")
 
 
 class ChildProcess:

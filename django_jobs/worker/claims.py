@@ -23,11 +23,10 @@ from django_jobs.statuses import Priority
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.shared import LoopStep
 
+logger = logging.getLogger("django_jobs")
+
 # The child's third thread: while handlers run, it fills the broker again after tickets were taken, and asks again what
 # the next claims will want to know.
-
-
-logger = logging.getLogger("django_jobs")
 
 
 class Refiller(threading.Thread):

@@ -31,6 +31,8 @@ from django_jobs.engine.store.values import AttemptKey
 from django_jobs.worker.child_state import ChildState, begin_job, hand_over
 from django_jobs.worker.interruption import Interrupter, Report
 
+logger = logging.getLogger("django_jobs")
+
 # What coroutines call in threads: which calls are under way, and where those run that need no certain thread.
 
 
@@ -219,9 +221,6 @@ def mend_rested() -> None:
 
 
 # Stopping a coroutine that runs beside others in one event loop: its task is canceled until it ends.
-
-
-logger = logging.getLogger("django_jobs")
 
 
 class TaskInterrupter(Interrupter):

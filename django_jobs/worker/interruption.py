@@ -59,14 +59,14 @@ def _interrupted(frame: FrameType) -> FrameType:
     return found
 
 
+logger = logging.getLogger("django_jobs")
+
 # Stopping a handler that does not call its context: by a signal in the main thread, by an asynchronous exception in
 # other threads.
 #
 # The exception is raised only inside the handler, never inside engine code that it called, and again every two seconds
 # until the handler ends. The supervisor kills the process of a handler that never does.
 
-
-logger = logging.getLogger("django_jobs")
 
 SIGNAL: Final = signal.SIGUSR1
 

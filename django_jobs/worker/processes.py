@@ -31,6 +31,8 @@ from django_jobs.engine import timing
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSuspended
 from django_jobs.texts import say
 
+logger = logging.getLogger("django_jobs")
+
 # The options of ``jobs_worker``, for the supervisor and its children.
 
 
@@ -85,9 +87,6 @@ def parse_queues(words: Iterable[str], known: Collection[str]) -> tuple[str, ...
         text = "It names no queue. DJANGO_JOBS['QUEUES'] has %(known)s."
         raise ValueError(say(text, code="names_nothing", known=", ".join(known)))
     return tuple(names)
-
-
-# A worker's processes: how one starts, why it leaves, and what it uses.
 
 
 # How much memory a process has, for ``jobs_worker --max-memory``, and giving back what it has freed.
@@ -282,8 +281,6 @@ def start_fresh(module: str, arguments: Sequence[str], descriptors: Sequence[int
 # What it forks becomes the supervisor's own child, who alone is told how it ends. It is forked by a process in between
 # that ends at once; the supervisor adopts what that leaves behind: PR_SET_CHILD_SUBREAPER in prctl(2).
 
-
-logger = logging.getLogger("django_jobs")
 
 #: What the server runs in a new child: arguments that JSON can hold, and the descriptors that go with them.
 Begin = Callable[[Any, Sequence[int]], NoReturn]

@@ -26,10 +26,9 @@ from django_jobs.worker.event_loop import EventLoop, mend_rested
 from django_jobs.worker.interruption import SIGNAL, Interrupter, MainThreadSignals
 from django_jobs.worker.shared import MAX_SET
 
-# A child's thread that stores how the handlers of its other threads ended.
-
-
 logger = logging.getLogger("django_jobs")
+
+# A child's thread that stores how the handlers of its other threads ended.
 
 
 class GroupCommit:
@@ -216,7 +215,7 @@ class ThreadSlots:
         self._commit.stop()
 
 
-# Where handlers run: in the main thread, or in threads for handlers that wait on the network.
+# One handler at a time in the main thread, and the choice between the two.
 
 
 #: The signals that a worker has a use for.

@@ -37,10 +37,9 @@ from django_jobs.worker.children import ChildProcess
 from django_jobs.worker.processes import REASONS, RECYCLED, ForkServer, WorkerOptions, code_of
 from django_jobs.worker.shared import OccupiedSlot, StopRequest
 
-# The supervisor's lease renewer, and its ear for orders from the page of workers: quiet, resume, stop.
-
-
 logger = logging.getLogger("django_jobs")
+
+# The supervisor's lease renewer, and its ear for orders from the page of workers: quiet, resume, stop.
 
 
 class OrderReader:
@@ -273,7 +272,7 @@ def _fill_places() -> None:
         connections.close_all()
 
 
-# The supervisor of a worker: it starts children, watches over them, and ends in order.
+# What the supervisor does about a child's handlers, and about its loop.
 
 
 IGNORED_CANCEL: Final = say("The handler did not stop when it was canceled", code="ignored_cancel")

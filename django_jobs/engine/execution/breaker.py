@@ -23,6 +23,8 @@ from django_jobs.models import Breaker, ExecutionLog, Job, JobType
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, BreakerState, LogReason, Priority, Status
 from django_jobs.texts import say
 
+logger = logging.getLogger("django_jobs")
+
 # Attempts that failed while the breaker of their type was open, and cost their jobs no retry.
 #
 # A job that would fail whatever its provider does must not go on like that for ever, nor be the only one that tries.
@@ -82,8 +84,6 @@ def _spared_before(job: Job) -> tuple[int, dt.datetime | None]:
 # All of it is for types that have a breaker only. Rows are locked in one order: first those of jobs, then those of
 # breakers in ascending key.
 
-
-logger = logging.getLogger("django_jobs")
 
 #: Why a queued job does not start, or an attempt that had not begun is requeued.
 NOT_STARTED: Final = say("The breaker of the job type is open", code="breaker_open")

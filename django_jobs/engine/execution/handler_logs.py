@@ -13,6 +13,8 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.claimed_job import Claimed, current_job
 from django_jobs.engine.json_storage import clean_text
 
+logger = logging.getLogger("django_jobs")
+
 # The lines that a handler writes to the log in one attempt: the first and the last of them, within bounds.
 
 
@@ -152,9 +154,6 @@ def _text_of(record: logging.LogRecord) -> str:
 # A logging handler at the root, and at each logger that passes nothing on, gives each record to the attempt in whose
 # context it was written: its thread or task, and what was started with a copy of that. It takes no part in the host's
 # own logging, and no mistake in it reaches the job. Where the setting is off, nothing of this is there.
-
-
-logger = logging.getLogger("django_jobs")
 
 
 class Collector(logging.Handler):

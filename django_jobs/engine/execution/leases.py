@@ -45,12 +45,11 @@ def has_lease_run_out(claimed: Claimed, renewed: float) -> bool:
     return uptime_seconds() - max(claimed.claimed_at, renewed) > float(jobs_settings.LEASE_SECONDS)
 
 
+logger = logging.getLogger("django_jobs")
+
 # The jobs of workers of this machine that were killed together with their supervisors: nobody else reports these.
 #
 # Workers of other machines, and of other containers, cannot be judged from here; their leases run out.
-
-
-logger = logging.getLogger("django_jobs")
 
 
 class Neighbors:

@@ -41,10 +41,9 @@ from django_jobs.engine.store.database import store_of
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled, JobTimedOut, RetryLater, WorkerStopping
 from django_jobs.texts import say
 
-# The connections that a handler leaves behind: fit for the next job, or closed.
-
-
 logger = logging.getLogger("django_jobs")
+
+# The connections that a handler leaves behind: fit for the next job, or closed.
 
 
 def restore_connections(*, interrupted: bool) -> None:
