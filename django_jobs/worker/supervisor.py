@@ -203,7 +203,7 @@ class LeaseRenewer(threading.Thread):
         is_done = True
         try:
             self.renewed.pop(loss.worker_name, None)
-            is_done = leases.settle_loss(loss)
+            is_done = leases.end_lost_worker(loss)
             window.withdraw_worker(loss.worker_name)
         except Error as error:
             is_done = False

@@ -79,7 +79,7 @@ class Everyday:
             ),
             "give up a claim": Deed(lambda found: verbs.give_up_claim(found, WORKER), self.tickets),
             "release a worker": Deed(
-                lambda _: verbs.settle_loss(Loss(worker_name=WORKER, started=frozenset(), reason="")),
+                lambda _: verbs.end_lost_worker(Loss(worker_name=WORKER, started=frozenset(), reason="")),
                 self.claimed,
             ),
             "rescue": Deed(lambda _: verbs.rescue_expired(), self.expired),

@@ -238,7 +238,7 @@ class Loss:
     tracebacks: Mapping[AttemptKey, str] = field(default_factory=dict)
 
 
-def settle_loss(loss: Loss) -> bool:
+def end_lost_worker(loss: Loss) -> bool:
     """End the attempts that a worker had started as its loss says, and requeue the others.
 
     What it was about to claim is claimed in its name, so that these jobs' histories tell of it.

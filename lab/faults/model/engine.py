@@ -131,7 +131,7 @@ class Engine:
         verbs.settle([OUTCOMES[how](attempt.claimed)], attempt.worker)
 
     def lose_worker(self, worker: str, started: Iterable[tuple[int, int]]) -> None:
-        verbs.settle_loss(Loss(worker_name=worker, started=frozenset(started), reason="the model says so"))
+        verbs.end_lost_worker(Loss(worker_name=worker, started=frozenset(started), reason="the model says so"))
 
     def move_clock(self, seconds: int) -> None:
         """Let so many seconds pass for all rows at once, whatever the database's clock says."""

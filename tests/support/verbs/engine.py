@@ -141,7 +141,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.leases import requeue_attempts
     from django_jobs.engine.execution.leases import held_by as leases_held_by
     from django_jobs.engine.execution.leases import note_begun
-    from django_jobs.engine.execution.leases import settle_loss
+    from django_jobs.engine.execution.leases import end_lost_worker
     from django_jobs.engine.execution.leases import renew_leases
     from django_jobs.engine.execution.leases import rescue_expired
     from django_jobs.engine.execution.leases import Loss

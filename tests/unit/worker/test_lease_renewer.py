@@ -136,7 +136,7 @@ def test_a_loss_is_seen_to_once_the_database_is_back_also_by_a_supervisor_that_l
     tuning.set(lease_renewer_leave_seconds=PATIENCE)
     release = Answers(OperationalError("gone"), InterfaceError("closed"), False, True)  # then its rows were in use
     interpose("renew_leases", Answers([]))
-    interpose("settle_loss", release)
+    interpose("end_lost_worker", release)
 
     renewer.report(LOSS)
     renewer.start()
@@ -160,7 +160,7 @@ def test_others_start_at_once_in_place_of_what_a_dead_child_ran(
 ) -> None:
     renewer, dispatch, withdrawn = LeaseRenewer(list), Answers(False), list[str]()
     interpose("withdraw_worker", withdrawn.append)
-    interpose("settle_loss", Answers(True))
+    interpose("end_lost_worker", Answers(True))
     interpose("check_broker", check)
     interpose("dispatch_freed", dispatch)
     renewer.report(Loss(worker_name="child", reason="it died", **fields))
@@ -176,7 +176,7 @@ def test_a_loss_that_cannot_be_seen_to_keeps_nobodys_leases_from_being_renewed(
 ) -> None:
     renew = Answers([HELD])
     interpose("renew_leases", renew)
-    interpose("settle_loss", Answers(RuntimeError("a mistake")))
+    interpose("end_lost_worker", Answers(RuntimeError("a mistake")))
 
     renewer.report(LOSS)
     renewer.start()

@@ -166,7 +166,7 @@ def renew(given: Given) -> int:
 def release(given: Given) -> bool:
     """The supervisor ends what a dead child held: one job had begun, the other one had not."""
     loss = Loss(worker_name=VICTIM, started=frozenset({(given[0], 1)}), reason="process 1 was killed")
-    is_done = verbs.settle_loss(loss)
+    is_done = verbs.end_lost_worker(loss)
     verbs.withdraw_worker(VICTIM)
     return is_done
 

@@ -132,7 +132,7 @@ def test_what_a_mark_does_not_know_is_found_when_its_worker_is_gone() -> None:
     verbs.count_in_flight()
     late, _ = running_job()
     age(late)
-    assert verbs.settle_loss(Loss(worker_name=WORKER, started=frozenset(), reason="it died"))
+    assert verbs.end_lost_worker(Loss(worker_name=WORKER, started=frozenset(), reason="it died"))
     assert reread(late).status == "Queued"
 
 

@@ -149,19 +149,19 @@ def test_what_a_gone_worker_had_started_ends_as_told_and_the_rest_goes_back(
 ) -> None:
     (started, claimed), (waiting, _), (others, _) = running_job(), running_job(), running_job("worker-2")
     with django_capture_on_commit_callbacks(execute=True):
-        assert verbs.settle_loss(loss_of((started.pk, claimed.attempt), how=how))
+        assert verbs.end_lost_worker(loss_of((started.pk, claimed.attempt), how=how))
     assert [reread(job).status for job in (started, waiting, others)] == [status, "Queued", "Running"]
     assert (reread(waiting).retry_count, waiting.pk in broker.pks()) == (0, True)
 
 
 def test_a_start_that_is_not_this_attempts_counts_as_waiting() -> None:
     job, claimed = running_job()
-    verbs.settle_loss(loss_of((job.pk, claimed.attempt - 1)))
+    verbs.end_lost_worker(loss_of((job.pk, claimed.attempt - 1)))
     assert reread(job).status == "Queued"
 
 
 def test_a_worker_without_jobs_leaves_nothing_behind() -> None:
-    assert verbs.settle_loss(Loss(worker_name="worker-9", started=frozenset(), reason="killed"))
+    assert verbs.end_lost_worker(Loss(worker_name="worker-9", started=frozenset(), reason="killed"))
 
 
 @pytest.mark.parametrize(("how", "status"), [("timed_out", "Timed Out"), ("interrupted", "Queued"), ("lost", "Failed")])
@@ -170,7 +170,7 @@ def test_who_shared_a_process_that_was_killed_for_another_job_pays_nothing(
 ) -> None:
     (guilty, one), (innocent, two) = running_job(), running_job()
     pairs = [(guilty.pk, one.attempt), (innocent.pk, two.attempt)]
-    assert verbs.settle_loss(loss_of(*pairs, how=how, culprit=pairs[0]))
+    assert verbs.end_lost_worker(loss_of(*pairs, how=how, culprit=pairs[0]))
     assert [reread(guilty).status, reread(innocent).status] == [status, "Queued"]
     assert reread(innocent).retry_count == 0
     assert reasons(innocent) == ["bystander"]
@@ -180,7 +180,7 @@ def test_who_shared_a_process_that_was_killed_for_another_job_pays_nothing(
 def test_an_attempt_that_had_ended_unstored_is_not_said_to_have_waited(how: str, reasons: Reasons) -> None:
     (running, one), (ended, two) = running_job(), running_job()
     pair = (running.pk, one.attempt)
-    assert verbs.settle_loss(loss_of(pair, how=how, ended=frozenset({pair, (ended.pk, two.attempt)})))
+    assert verbs.end_lost_worker(loss_of(pair, how=how, ended=frozenset({pair, (ended.pk, two.attempt)})))
     assert reread(running).status == {"lost": "Failed", "timed_out": "Timed Out"}.get(how, "Queued")
     assert (reread(ended).status, reread(ended).retry_count) == ("Queued", 0)
     assert reasons(ended) == ["unstored"]
@@ -188,7 +188,7 @@ def test_an_attempt_that_had_ended_unstored_is_not_said_to_have_waited(how: str,
 
 def test_an_attempt_that_had_ended_unstored_counts_where_nothing_else_can_be_to_blame(reasons: Reasons) -> None:
     job, claimed = running_job()
-    assert verbs.settle_loss(loss_of(ended=frozenset({(job.pk, claimed.attempt)})))
+    assert verbs.end_lost_worker(loss_of(ended=frozenset({(job.pk, claimed.attempt)})))
     assert (reread(job).status, reread(job).retry_count) == ("Failed", 1)
     assert reasons(job) == ["worker_lost"]
     assert "killed" in reread(job).error_message
@@ -197,7 +197,7 @@ def test_an_attempt_that_had_ended_unstored_counts_where_nothing_else_can_be_to_
 def test_an_attempt_that_had_ended_unstored_pays_nothing_where_its_worker_gave_up_in_order() -> None:
     """As a burst does that found no database to store it in."""
     job, claimed = running_job()
-    assert verbs.settle_loss(loss_of(ended=frozenset({(job.pk, claimed.attempt)}), gave_up=True))
+    assert verbs.end_lost_worker(loss_of(ended=frozenset({(job.pk, claimed.attempt)}), gave_up=True))
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
 
 
@@ -205,14 +205,14 @@ def test_an_attempt_that_had_ended_unstored_pays_nothing_where_another_thread_wa
     """The import of a handler may have ended the process, as well as the storing may."""
     (ended, claimed), next_one = running_job(), job_in("Queued")
     loss = loss_of(ended=frozenset({(ended.pk, claimed.attempt)}), in_hand=frozenset({(next_one.pk, 1)}))
-    assert verbs.settle_loss(loss)
+    assert verbs.end_lost_worker(loss)
     assert [(job.status, job.retry_count) for job in map(reread, (ended, next_one))] == [("Queued", 0)] * 2
 
 
 @pytest.mark.usefixtures("rows_in_use")
 def test_what_a_gone_worker_leaves_in_use_is_to_be_seen_to_again() -> None:
     running_job()
-    assert not verbs.settle_loss(loss_of())
+    assert not verbs.end_lost_worker(loss_of())
 
 
 def test_a_lease_that_is_renewed_between_the_look_and_the_lock_is_not_taken(interpose: Interpose) -> None:

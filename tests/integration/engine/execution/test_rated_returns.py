@@ -40,8 +40,8 @@ def test_a_job_without_a_rate_goes_back_to_the_queue() -> None:
 def test_a_job_with_a_rate_that_kills_workers_before_it_begins_pays_from_the_second_time_on() -> None:
     job, _ = running_job(job_type=make_job_type(max_starts=1))
     loss = Loss(worker_name=WORKER, started=frozenset(), reason="process 7 exited")
-    assert verbs.settle_loss(loss)
+    assert verbs.end_lost_worker(loss)
     assert reread(job).status == "Pending"
     start(reread(job))
-    assert verbs.settle_loss(loss)
+    assert verbs.end_lost_worker(loss)
     assert (reread(job).status, reread(job).retry_count) == ("Failed", 1)

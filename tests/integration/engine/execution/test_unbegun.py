@@ -21,7 +21,7 @@ def die(*in_hand: Job, **fields: Any) -> None:
     """The worker dies with these jobs' tickets in hand."""
     pairs = frozenset((job.pk, reread(job).attempt + 1) for job in in_hand)
     given = {"worker_name": WORKER, "started": frozenset(), "reason": "process 7 exited with code 3"}
-    assert verbs.settle_loss(Loss(**{**given, "in_hand": pairs, **fields}))
+    assert verbs.end_lost_worker(Loss(**{**given, "in_hand": pairs, **fields}))
 
 
 def test_a_job_that_was_alone_in_a_dying_workers_hands_pays_from_the_second_time_on(reasons: Reasons) -> None:
@@ -111,7 +111,7 @@ def test_what_is_left_of_a_set_because_its_row_was_in_use_was_not_alone(interpos
     original = verbs.requeue
     interpose("requeue", lambda items, *args: original([pair for pair in items if pair[0] == free.pk], *args))
     loss = Loss(worker_name=WORKER, started=frozenset(), reason="killed", in_hand=pairs)
-    assert not verbs.settle_loss(loss)
+    assert not verbs.end_lost_worker(loss)
     interpose("requeue", original)
-    assert verbs.settle_loss(loss)
+    assert verbs.end_lost_worker(loss)
     assert reasons(used) == ["unbegun"]
