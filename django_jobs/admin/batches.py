@@ -22,12 +22,10 @@ from django_jobs.admin.bar import OpenPages, jobs_of, organization_line
 from django_jobs.admin.filters import NarrowingTerm, ages, choosing, offering, organizations_seen
 from django_jobs.admin.graph import Box, draw_graph, read_graph
 from django_jobs.admin.pages import (
-    BaseAdmin,
     DeclaredList,
     Links,
     News,
     Notice,
-    OwnPages,
     SeesJobs,
     Switch,
     clean_term,
@@ -172,61 +170,7 @@ def count_in(batch: Any, statuses: frozenset[str]) -> int:
     return sum(batch.told.by_status[status] for status in statuses)
 
 
-# The read-only facts on a batch's page.
-
-
-class BatchFacts(BaseAdmin):
-    """The facts of a batch's page, in groups of lines. A fact that is empty for the batch is left out."""
-
-    # Django shows no field of its own.
-    fieldsets = ((None, {"fields": ()}),)
-
-    @staticmethod
-    def facts_of(pages: OpenPages, batch: Any) -> list[FactGroup]:
-        """Return the facts for the reader of these pages."""
-        names = hidden_from(pages.user)
-        open_to = str(batch.get_open_to_display())  # beside those of server code
-        if batch.open_to == OpenTo.OWNER and not batch.owner_name:
-            open_to = gettext("server code")
-
-        def follow_up(pk: int | None) -> Callable[[Any], SafeString]:
-            return lambda given: _follow_up(pages, names, given, pk)
-
-        groups = (
-            FactGroup(
-                None,
-                [
-                    Fact("of_organization", _("organization"), organization_line(pages, batch)),
-                    Fact("owned_by", _("owner"), batch.owner_name, lambda name: jobs_of(pages.links, "owner", name)),
-                    Fact("takes_jobs_of", _("open to"), open_to),
-                ],
-            ),
-            FactGroup(
-                _("What follows"),
-                [Fact("if_completed", _("if all complete"), batch.then, follow_up(batch.then_job_id))],
-                [Fact("if_failed", _("if not"), batch.on_failure, follow_up(batch.on_failure_job_id))],
-            ),
-            FactGroup(
-                capfirst(_("times")),
-                [
-                    Fact("created", _("created"), batch.created_at, moment),
-                    Fact("started", _("started"), batch.started_at, moment),
-                    Fact("closed", _("closed"), batch.closed_at, moment),
-                    Fact("expired", _("expired"), batch.expired_at, moment),
-                    Fact("ended_at", _("ended"), batch.completed_at, moment),
-                ],
-            ),
-            FactGroup(
-                _("Changes"),
-                [
-                    Fact("canceled_on", Status.CANCELED.label, batch.canceled_at, moment),
-                    Fact("canceler", _("by"), batch.canceled_by, line),
-                ],
-                [Fact("retrier", _("last retried by"), batch.retried_by, line)],
-                [Fact("kept", _("jobs that the access policy refused"), batch.refused, format_number)],
-            ),
-        )
-        return [group for group in groups if group]
+# What follows a batch, as a line of its page.
 
 
 def _follow_up(pages: OpenPages, names: Names, given: dict[str, Any], pk: int | None) -> SafeString:
@@ -307,14 +251,63 @@ def search(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     return rows.filter(name__icontains=term)
 
 
-class BatchColumns(OwnPages):
-    """The columns and filters of the list."""
+def note_code(batch: Batch) -> str:
+    """Return the code of what the state alone does not tell; empty where there is nothing."""
+    if batch.completed_at is None:
+        if batch.canceled_at is not None:
+            return "stopping"
+        return "being_retried" if batch.retry_position is not None else ""
+    if batch.fault:
+        return "follow_up_missing"
+    return "expired" if batch.expired_at else ""
+
+
+def note(batch: Batch) -> str:
+    """Return what the state alone does not tell."""
+    code = note_code(batch)
+    return str(REASONS[code].short) if code else ""
+
+
+def progress_of(batch: Any) -> SafeString:
+    """Return a bar and how many of a batch's jobs have ended, of how many."""
+    count = of_all(batch.ended, batch.total)
+    return format_html(
+        '<progress max="{}" value="{}" aria-label="{}"></progress> <small>{}</small>',
+        max(1, batch.total),
+        batch.ended if batch.total else int(batch.completed_at is not None),
+        _("ended jobs"),
+        count,
+    )
+
+
+# Batches: the list, the page of one, and what people do to them.
+
+
+#: Characters of an error.
+ERROR: Final = 400
+#: Groups of failures that are shown, and of which causes are told from consequences.
+MAX_GROUPS: Final = 5
+GROUPS_READ: Final = 100
+#: Milliseconds after which an open page asks again, and jobs of a batch up to which that is soon.
+QUICK_PAUSE: Final = 2_000
+PAUSE: Final = 5_000
+MAX_QUICK: Final = 1_000
+
+
+@admin.register(Batch)
+class BatchAdmin(SeesJobs):
+    """The list of batches, and the page of one with its facts, buttons, failures and graph."""
 
     list_display = ("batch", "state", "progress", "failed_jobs", "tenant_and_owner", "age")
     list_filter = (StateFilter, OrganizationFilter, CreatedFilter)
     # Django shows the search box only if a field is named here. ``search`` decides what is searched.
     search_fields = ("pk",)
     search_help_text = gettext_lazy("A batch id, or words of a name.")
+    # Django shows no field of its own.
+    fieldsets = ((None, {"fields": ()}),)
+    change_list_template = "admin/django_jobs/batch/change_list.html"
+    change_form_template = "admin/django_jobs/batch/change_form.html"
+    switches = SWITCHES
 
     @admin.display(description=gettext_lazy("batch"))
     def batch(self, batch: Batch) -> SafeString:
@@ -369,58 +362,6 @@ class BatchColumns(OwnPages):
         ended = format_html("{}: {}", _("ended"), ago(batch.completed_at))
         return format_html("{}<br><small>{}</small>", ago(batch.created_at), ended)
 
-
-def note_code(batch: Batch) -> str:
-    """Return the code of what the state alone does not tell; empty where there is nothing."""
-    if batch.completed_at is None:
-        if batch.canceled_at is not None:
-            return "stopping"
-        return "being_retried" if batch.retry_position is not None else ""
-    if batch.fault:
-        return "follow_up_missing"
-    return "expired" if batch.expired_at else ""
-
-
-def note(batch: Batch) -> str:
-    """Return what the state alone does not tell."""
-    code = note_code(batch)
-    return str(REASONS[code].short) if code else ""
-
-
-def progress_of(batch: Any) -> SafeString:
-    """Return a bar and how many of a batch's jobs have ended, of how many."""
-    count = of_all(batch.ended, batch.total)
-    return format_html(
-        '<progress max="{}" value="{}" aria-label="{}"></progress> <small>{}</small>',
-        max(1, batch.total),
-        batch.ended if batch.total else int(batch.completed_at is not None),
-        _("ended jobs"),
-        count,
-    )
-
-
-# Batches: the list, the page of one, and what people do to them.
-
-
-#: Characters of an error.
-ERROR: Final = 400
-#: Groups of failures that are shown, and of which causes are told from consequences.
-MAX_GROUPS: Final = 5
-GROUPS_READ: Final = 100
-#: Milliseconds after which an open page asks again, and jobs of a batch up to which that is soon.
-QUICK_PAUSE: Final = 2_000
-PAUSE: Final = 5_000
-MAX_QUICK: Final = 1_000
-
-
-@admin.register(Batch)
-class BatchAdmin(BatchColumns, BatchFacts, SeesJobs):
-    """Puts together what the ``batch_*`` files give: columns, filters, facts, buttons, failures and the graph."""
-
-    change_list_template = "admin/django_jobs/batch/change_list.html"
-    change_form_template = "admin/django_jobs/batch/change_form.html"
-    switches = SWITCHES
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return scope_of(request).batches().order_by("-pk")
 
@@ -471,6 +412,53 @@ class BatchAdmin(BatchColumns, BatchFacts, SeesJobs):
             **failed,
             **self._graph(links, batch),
         }
+
+    @staticmethod
+    def facts_of(pages: OpenPages, batch: Any) -> list[FactGroup]:
+        """Return the facts for the reader of these pages."""
+        names = hidden_from(pages.user)
+        open_to = str(batch.get_open_to_display())  # beside those of server code
+        if batch.open_to == OpenTo.OWNER and not batch.owner_name:
+            open_to = gettext("server code")
+
+        def follow_up(pk: int | None) -> Callable[[Any], SafeString]:
+            return lambda given: _follow_up(pages, names, given, pk)
+
+        groups = (
+            FactGroup(
+                None,
+                [
+                    Fact("of_organization", _("organization"), organization_line(pages, batch)),
+                    Fact("owned_by", _("owner"), batch.owner_name, lambda name: jobs_of(pages.links, "owner", name)),
+                    Fact("takes_jobs_of", _("open to"), open_to),
+                ],
+            ),
+            FactGroup(
+                _("What follows"),
+                [Fact("if_completed", _("if all complete"), batch.then, follow_up(batch.then_job_id))],
+                [Fact("if_failed", _("if not"), batch.on_failure, follow_up(batch.on_failure_job_id))],
+            ),
+            FactGroup(
+                capfirst(_("times")),
+                [
+                    Fact("created", _("created"), batch.created_at, moment),
+                    Fact("started", _("started"), batch.started_at, moment),
+                    Fact("closed", _("closed"), batch.closed_at, moment),
+                    Fact("expired", _("expired"), batch.expired_at, moment),
+                    Fact("ended_at", _("ended"), batch.completed_at, moment),
+                ],
+            ),
+            FactGroup(
+                _("Changes"),
+                [
+                    Fact("canceled_on", Status.CANCELED.label, batch.canceled_at, moment),
+                    Fact("canceler", _("by"), batch.canceled_by, line),
+                ],
+                [Fact("retrier", _("last retried by"), batch.retried_by, line)],
+                [Fact("kept", _("jobs that the access policy refused"), batch.refused, format_number)],
+            ),
+        )
+        return [group for group in groups if group]
 
     @staticmethod
     def _failures(request: HttpRequest, batch: Any) -> dict[str, Any]:
