@@ -72,10 +72,10 @@ def test_an_open_page_of_failures_tells_of_new_ones_and_keeps_open_what_was_open
     page.reload()
     page.locator(".djobs-failure-more summary").click()
     opened = page.get_by_role("button", name="Pause the type")
-    expect(page.get_by_text("2 jobs", exact=True)).to_be_visible()
+    expect(page.get_by_text("Jobs: 2", exact=True)).to_be_visible()
     die(kind, organization)
     page.clock.fast_forward(16_000)
-    expect(page.get_by_text("3 jobs", exact=True)).to_be_visible()
+    expect(page.get_by_text("Jobs: 3", exact=True)).to_be_visible()
     expect(opened).to_be_visible()
 
 
@@ -219,7 +219,7 @@ def test_a_chart_is_read_by_arrow_keys(organization: Organization, visit: Visit,
     chart.focus()
     page.keyboard.press("ArrowLeft")
 
-    expect(page.locator("[data-djobs-readout]").first).to_contain_text("submitted 1")
+    expect(page.locator("[data-djobs-readout]").first).to_contain_text("Submitted 1")
 
 
 def test_staff_of_one_organization_find_nothing_of_another_on_any_page(

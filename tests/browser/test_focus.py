@@ -130,7 +130,7 @@ def test_the_focus_stays_where_it_is_while_the_page_changes_around_it(organizati
     die(make_job_type(type_name="faxes"), organization, "It is engaged")
     page.evaluate(REFRESH)
     expect(page.get_by_role("button", name="Retry all 3")).to_be_focused()
-    expect(page.locator("[data-djobs-said]")).to_contain_text("The newest: faxes. It is engaged.")
+    expect(page.locator("[data-djobs-said]")).to_contain_text("Newest: faxes. It is engaged.")
 
     make_alert("type_failing", dead.job_type_id, {"failed": 5, "attempts": 5})
     page.goto(f"{ADMIN}/monitor/")

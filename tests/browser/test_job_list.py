@@ -39,7 +39,7 @@ def test_an_operator_finds_what_failed_by_a_type_and_its_error_and_keeps_the_fil
     page = visit(operator(), LIST)
     page.get_by_role("textbox", name="Search").fill("letter")
     page.get_by_role("button", name="Search").click()
-    expect(page.get_by_role("status").first).to_contain_text("begins with “letter”: letter_welcome")
+    expect(page.get_by_role("status").first).to_contain_text("Type: letter_welcome")
     expect(page.locator("#result_list tbody tr")).to_have_count(1)
     page.get_by_role("link", name="Dead Letter 1").click()
     page.get_by_text("Save this filter").click()
