@@ -138,11 +138,11 @@ DISPATCHABLE: Final = AWAITING_RETRY | {Status.PENDING}
 #: The job has ended, and does not go on by itself.
 TERMINAL: Final = frozenset(Status) - UNFINISHED
 #: The job has ended, and nobody can retry it.
-FINAL: Final = frozenset({Status.COMPLETED, Status.CANCELED})
+FINAL: Final = TERMINAL - {Status.DEAD_LETTER}
 #: The job has ended without completing: it keeps no equal work out, and what needs it completed ends with it.
-UNSUCCESSFUL: Final = frozenset({Status.CANCELED, Status.DEAD_LETTER})
+UNSUCCESSFUL: Final = TERMINAL - {Status.COMPLETED}
 #: The job has ended, and ``completed_at`` says when; of a canceled one ``canceled_at`` does.
-WITH_COMPLETED_AT: Final = frozenset({Status.COMPLETED, Status.DEAD_LETTER})
+WITH_COMPLETED_AT: Final = TERMINAL - {Status.CANCELED}
 #: The last attempt failed.
 WITH_ERRORS: Final = AWAITING_RETRY | {Status.DEAD_LETTER}
 #: Somebody may have the job start over.

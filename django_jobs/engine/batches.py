@@ -10,12 +10,11 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.db import Error
-from django.db.models import F, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models import F, IntegerField, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils.dateparse import parse_datetime
 
@@ -48,7 +47,7 @@ from django_jobs.exceptions import (
 from django_jobs.models import Batch, BatchChange, Job, JobType, get_organization_model
 from django_jobs.models.batch import COUNTED, BatchQuerySet, format_batch_id
 from django_jobs.models.job import format_job_id
-from django_jobs.statuses import IN_FLIGHT, UNFINISHED_STATES, BatchState, OpenTo, Status
+from django_jobs.statuses import IN_FLIGHT, TERMINAL, UNFINISHED_STATES, BatchState, OpenTo, Status
 from django_jobs.texts import said, say
 from django_jobs.values import BatchStatus
 
@@ -72,10 +71,19 @@ def change(batch: Batch, write: Callable[[Batch, dt.datetime], None], *fields: s
             raise BatchNotFound(
                 say("There is no batch %(batch)s any more.", code="unknown_batch", batch=batch.batch_id)
             )
-        row = add_up_owned(row)
+        # A transaction that does not see what others committed meanwhile cannot know the counts: somebody looks again.
+        is_blind = store().has_old_view()
+        if not is_blind:
+            _write_counts([row.pk], database.now(), are_owned=True)
+            row = Batch.primary.get(pk=row.pk)
         write(row, database.now())
         row.save(update_fields=fields, using=database.alias())
-        return end_owned(row)
+        if is_blind:
+            look_again(row)
+        elif _may_end(row) and (row.completed_at is None or row.fault):
+            _end([row], database.now())
+        transitions.hooks.announcer.batches_counted({row.pk: row.organization_id})
+        return Batch.primary.get(pk=row.pk)
 
     row = database.in_transaction(run)
     for column in Batch._meta.concrete_fields:
@@ -183,10 +191,7 @@ def _look(pks: Sequence[int]) -> int:
 
 def _count(pks: Sequence[int], *, only_ends: bool) -> int:
     """Add up those of these that may have ended, or all; return how many were written."""
-    ending: dict[Any, list[int]] = defaultdict(list)
-    for item in _look_at(pks):
-        if item.may_end:
-            ending[item.organization_pk].append(item.pk)
+    ending = _that_may_end(pks)
     others = [] if only_ends else sorted(set(pks).difference(*ending.values()))
     count = 0
     if others:
@@ -200,29 +205,21 @@ def _count(pks: Sequence[int], *, only_ends: bool) -> int:
     return count
 
 
-class _Seen(NamedTuple):
-    """A batch as it was seen without a lock: how many of its jobs have not ended."""
+def _that_may_end(pks: Sequence[int]) -> dict[Any, list[int]]:
+    """Return, by tenant, those of these batches that are closed and whose jobs have all ended, seen without a lock.
 
-    pk: int
-    organization_pk: Any
-    left: int
-    #: Whether its last end is its own: it is closed, and none of its jobs is to be retried still.
-    is_complete: bool
-
-    @property
-    def may_end(self) -> bool:
-        return self.is_complete and self.left <= 0
-
-
-def _look_at(pks: Sequence[int]) -> list[_Seen]:
-    """Look at these batches: the rows before the changes, so that what is added up in between is not missed."""
-    ended = F("completed") + F("canceled") + F("dead_letter")
-    rows = Batch.primary.filter(pk__in=pks).order_by().annotate(left=F("total") - ended)
-    is_complete = Q(closed_at__isnull=False, retry_position__isnull=True)
-    seen = list(rows.annotate(is_complete=is_complete).values_list("pk", "organization_id", "left", "is_complete"))
+    The rows are read before the changes, so that what is added up in between is not missed.
+    """
+    left = F("total") - sum(F(COUNTED[status]) for status in sorted(TERMINAL))
+    rows = Batch.primary.filter(pk__in=pks, closed_at__isnull=False, retry_position__isnull=True).order_by()
+    seen = list(rows.annotate(left=left).values_list("pk", "organization_id", "left"))
     grouped: Any = BatchChange.primary.filter(batch_id__in=pks).order_by().values_list("batch_id")
-    changes = dict(grouped.annotate(left=Sum(F("total") - ended)))
-    return [_Seen(pk, of, left + changes.get(pk, 0), is_complete) for pk, of, left, is_complete in seen]
+    changes = dict(grouped.annotate(left=Sum(left)))
+    ending: dict[Any, list[int]] = defaultdict(list)
+    for pk, organization_pk, left_before in seen:
+        if left_before + changes.get(pk, 0) <= 0:
+            ending[organization_pk].append(pk)
+    return ending
 
 
 def _end_all(pks: Sequence[int]) -> list[Batch]:
@@ -238,30 +235,6 @@ def _add_up(pks: Sequence[int], *, are_owned: bool) -> list[Batch]:
     else:
         free = list(database.locked(Batch.primary.filter(pk__in=pks), skip=True).values_list("pk", flat=True))
     return _write_counts(free, database.now(), are_owned=are_owned)
-
-
-def add_up_owned(batch: Batch) -> Batch:
-    """Add up a batch whose row the open transaction has locked against everybody; return it as it is then.
-
-    A transaction that does not see what others committed meanwhile cannot know its counts, and leaves them as they are.
-    """
-    if store().has_old_view():
-        return batch
-    _write_counts([batch.pk], database.now(), are_owned=True)
-    return Batch.primary.get(pk=batch.pk)
-
-
-def end_owned(batch: Batch) -> Batch:
-    """End a batch that was added up and changed just now, if it has ended, or try again to submit what follows it.
-
-    Return it as it is then. After a transaction that could not add it up, somebody looks again.
-    """
-    if store().has_old_view():
-        look_again(batch)
-    elif _may_end(batch) and (batch.completed_at is None or batch.fault):
-        _end([batch], database.now())
-    transitions.hooks.announcer.batches_counted({batch.pk: batch.organization_id})
-    return Batch.primary.get(pk=batch.pk)
 
 
 def look_again(batch: Batch) -> None:
@@ -435,30 +408,22 @@ def describe_batches(batches: Sequence[Batch]) -> list[BatchStatus]:
             setattr(batch, f"left_{name}", 0)
         if batch.ended < batch.total:  # a job of a batch that had ended was retried just now
             batch.completed_at = None
-    flying = _in_flight([batch.pk for batch in batches if batch.ended < batch.total])
+    flying, starts = _in_flight([batch.pk for batch in batches if batch.ended < batch.total])
     names = recent_ids({batch.organization_id: batch.organization_name for batch in batches})
     jobs = _job_ids([pk for batch in batches for pk in (batch.then_job_id, batch.on_failure_job_id) if pk is not None])
-    return [_describe(batch, flying[batch.pk], names[batch.organization_id], jobs) for batch in batches]
+    return [_describe(batch, flying, starts.get(batch.pk), names[batch.organization_id], jobs) for batch in batches]
 
 
-@dataclass(slots=True)
-class _Flying:
-    """What is queued or running of a batch."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    started_at: Any = None
-
-
-def _in_flight(pks: Sequence[int]) -> dict[int, _Flying]:
-    """Read what is in flight, which is never much, whatever batch it is of."""
-    flying_by_batch: dict[int, _Flying] = defaultdict(_Flying)
+def _in_flight(pks: Sequence[int]) -> tuple[Counter[tuple[int, str]], dict[int, dt.datetime]]:
+    """Count, by batch and status, what is in flight, which is never much; and tell when the first of each started."""
+    counts: Counter[tuple[int, str]] = Counter()
+    starts: dict[int, dt.datetime] = {}
     rows = Job.primary.filter(status__in=sorted(IN_FLIGHT), queued_at__isnull=False, batch_id__in=pks).order_by()
     for pk, status, started_at in rows.values_list("batch_id", "status", "started_at") if pks else ():
-        flying = flying_by_batch[pk]
-        flying.counts[status] += 1
+        counts[pk, status] += 1
         if status == Status.RUNNING and started_at is not None:
-            flying.started_at = min(flying.started_at or started_at, started_at)
-    return flying_by_batch
+            starts[pk] = min(starts.get(pk, started_at), started_at)
+    return counts, starts
 
 
 def _job_ids(pks: Sequence[int]) -> dict[int, str]:
@@ -466,12 +431,18 @@ def _job_ids(pks: Sequence[int]) -> dict[int, str]:
     return {pk: format_job_id(pk, created_at.year) for pk, created_at in rows}
 
 
-def _describe(batch: Batch, flying: _Flying, organization: str, jobs: dict[int, str]) -> BatchStatus:
+def _describe(
+    batch: Batch,
+    flying: Counter[tuple[int, str]],
+    started_at: dt.datetime | None,
+    organization: str,
+    jobs: dict[int, str],
+) -> BatchStatus:
     counts = dict.fromkeys(map(str, Status), 0)
     counts |= {str(status): max(0, getattr(batch, column)) for status, column in COUNTED.items()}
     left = max(0, batch.total - sum(counts.values()))
     for status in IN_FLIGHT:  # they may have moved on since the row was read
-        counts[status] = min(left, flying.counts[status])
+        counts[status] = min(left, flying[batch.pk, status])
         left -= counts[status]
     counts[Status.PENDING] = left
     return BatchStatus(
@@ -485,7 +456,7 @@ def _describe(batch: Batch, flying: _Flying, organization: str, jobs: dict[int, 
         by_status=counts,
         progress=_progress(batch),
         created_at=batch.created_at,
-        started_at=min(filter(None, (batch.started_at, flying.started_at)), default=None),
+        started_at=min(filter(None, (batch.started_at, started_at)), default=None),
         closed_at=batch.closed_at,
         completed_at=batch.completed_at,
         then_job=jobs.get(batch.then_job_id or 0),

@@ -22,7 +22,7 @@ from django_jobs.models.base import (
     user_key,
     with_database_defaults,
 )
-from django_jobs.statuses import BatchState, OpenTo, Status
+from django_jobs.statuses import TERMINAL, BatchState, OpenTo, Status
 
 BATCH_ID: Final = RowId("BATCH")
 format_batch_id: Final = BATCH_ID.format
@@ -150,7 +150,7 @@ class Batch(models.Model):
     @property
     def ended(self) -> int:
         """Return how many of its jobs have ended."""
-        return self.completed + self.canceled + self.dead_letter
+        return sum(getattr(self, COUNTED[status]) for status in TERMINAL)
 
     @property
     def state(self) -> BatchState:
