@@ -36,13 +36,12 @@ from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
 from django_jobs.engine.submission import same_work
-from django_jobs.engine.submission.submit import as_list, submit_jobs, submit_or_find
+from django_jobs.engine.submission.submit import as_list, raise_errors, submit_jobs, submit_or_find
 from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
-from django_jobs.engine.submission.values import refuse_unknown
+from django_jobs.engine.submission.values import Errors, refuse_unknown
 from django_jobs.exceptions import (
     AttemptLost,
     BatchNotFound,
-    InvalidSubmission,
     InvalidTransition,
     JobsError,
     PermissionDenied,
@@ -76,16 +75,14 @@ def submit_many(batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[
     """Submit many jobs of the batch, in the name of its owner."""
     target = {"organization": tenant_of(batch), "batch": batch}
     items = as_list(submissions)
-    errors: dict[int, dict[str, list[str]]] = {
-        place: {name: [say("The batch tells it; leave it out.", code="not_taken")] for name in target if name in item}
-        for place, item in enumerate(items)
-        if isinstance(item, Mapping) and not target.keys().isdisjoint(item)
-    }
-    if errors:
-        flat = {
-            f"{place}.{name}": texts for place, item_errors in errors.items() for name, texts in item_errors.items()
+    text = say("The batch tells it; leave it out.", code="not_taken")
+    raise_errors(
+        {
+            place: Errors({name: [text] for name in target if name in item})
+            for place, item in enumerate(items)
+            if isinstance(item, Mapping) and not target.keys().isdisjoint(item)
         }
-        raise InvalidSubmission(flat, errors)
+    )
     items = [{**item, **target} if isinstance(item, Mapping) else item for item in items]
     return submit_jobs(items, user=owner_of(batch, batch.batch_id))
 
@@ -180,12 +177,18 @@ def _cancel(batch: Batch, user: Any) -> bool:
 
 
 def act_on_batch(action: str, batch_id: str, *, user: Any = None) -> ActOutcome:
-    """Cancel or retry a batch, and return what became of it: one that is canceled already is ``unchanged``."""
+    """Cancel or retry a batch, and return what became of it: one that is canceled already is ``unchanged``.
+
+    Raises ValueError for any other act.
+    """
+    is_changed = True
     try:
         if action == Action.CANCEL:
             batch, is_changed = cancel_batch_once(batch_id, user=user)
+        elif action == Action.RETRY:
+            batch = retry_batch(batch_id, user=user)
         else:
-            batch, is_changed = retry_batch(batch_id, user=user), True
+            raise ValueError(f"{action!r} is no act on a batch.")
     except JobsError as error:
         return ActOutcome(name=batch_id, result=UNKNOWN if isinstance(error, BatchNotFound) else REFUSED, error=error)
     result = JOB_ACTS[action].done if is_changed else UNCHANGED

@@ -265,7 +265,7 @@ def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -
             for request in requests:
                 if request.fields.batch is not None and (text := refusal.by_batch.get(request.fields.batch.pk)):
                     errors[request.place] = Errors({"batch": [text]})
-            _raise_errors(errors)
+            raise_errors(errors)
         takers = [requests[twins.get(place, place)] for place in range(len(items))]
         submission.jobs = [request.existing or request.job for request in takers]
         return submission.jobs
@@ -296,7 +296,7 @@ def _build_all(items: Sequence[Any], requests: list[PreparedJob], errors: dict[i
         else:
             requests.append(builder.build(fields[place], found, place))
     _judge(requests, errors, user)
-    _raise_errors(errors)
+    raise_errors(errors)
 
 
 def _check_items(items: Sequence[Any], errors: dict[int, Errors]) -> dict[int, Fields]:
@@ -343,11 +343,12 @@ def _find_twins(requests: Sequence[PreparedJob], errors: dict[int, Errors]) -> d
         else:
             text = say("The same work stands at position %(index)d of this list.", code="duplicate_job", index=earlier)
             errors[request.place] = Errors({"non_field_errors": [text]})
-    _raise_errors(errors)
+    raise_errors(errors)
     return twins
 
 
-def _raise_errors(errors: Mapping[int, Errors]) -> None:
+def raise_errors(errors: Mapping[int, Errors]) -> None:
+    """Raise what is wrong with many submissions, by their places; nothing where none is wrong."""
     if errors:
         bad = dict(sorted(errors.items()))
         flat = {f"{index}.{name}": texts for index, own in bad.items() for name, texts in own.items()}

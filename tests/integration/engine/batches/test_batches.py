@@ -485,3 +485,12 @@ def test_counts_agree_with_the_rows_whatever_is_not_yet_added_up(organization: O
     assert counts(batch) == {"Completed": 2, "Failed": 1, "Dead Letter": 1}
     verbs.count_batches()
     assert counts(batch) == {"Completed": 2, "Failed": 1, "Dead Letter": 1}
+
+
+@pytest.mark.parametrize("action", ["delete", "run_now", ""])
+def test_what_is_no_act_on_a_batch_is_refused(action: str) -> None:
+    batch = make_batch(make_organization(), "Dead Letter")
+    with pytest.raises(ValueError, match="act"):
+        verbs.act_on_batch(action, batch.batch_id)
+    batch.refresh_from_db()
+    assert (batch.retried_by, batch.canceled_by) == ("", "")
