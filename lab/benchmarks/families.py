@@ -14,6 +14,7 @@ from typing import Any, Final
 import django
 
 from tests.support import verbs
+from tests.support.deletions import delete_jobs
 
 BATCH: Final = 10_000
 
@@ -36,7 +37,7 @@ def main(children: int, levels: int) -> None:
     measured(f"retry by hand, {wide}", lambda: retry_job(parent))
     assert Job.objects.filter(status="Pending").count() == children + 1
     measured(f"die again, {wide}", lambda: end(parent, "raised"))
-    measured(f"delete the parent, {wide}", lambda: verbs.delete_jobs([parent.pk], release_children=True))
+    measured(f"delete the parent, {wide}", lambda: delete_jobs([parent.pk], release_children=True))
     assert not Job.objects.filter(is_orphaned=True).exists()
     root = chain(levels)
     measured(f"cancel, {levels:,} levels", lambda: cancel_job(root))

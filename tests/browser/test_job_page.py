@@ -9,8 +9,8 @@ from playwright.sync_api import expect
 from django_jobs.models import AttemptLog, Job, Organization
 from tests.browser.conftest import Visit
 from tests.browser.site import Site
-from tests.support import verbs
 from tests.support.brokers import end, pending_job, raised, reread, returned, running_job, start
+from tests.support.deletions import delete_jobs
 from tests.support.factories import make_job_type, make_user
 from tests.support.statements import elsewhere
 
@@ -45,7 +45,7 @@ def test_a_job_that_is_deleted_meanwhile_is_said_to_be(organization: Organizatio
     job = failed(organization)
     page = visit(operator(), page_of(job))
     page.get_by_role("link", name="Retry").focus()
-    elsewhere(verbs.delete_jobs, [job.pk])
+    elsewhere(delete_jobs, [job.pk])
     expect(page.get_by_role("alert")).to_contain_text("This job was deleted meanwhile.")
     expect(page.get_by_role("alert")).to_be_focused()
     expect(page.get_by_role("link", name="Retry")).to_have_count(0)

@@ -21,6 +21,7 @@ from tests.concurrency.crowd import is_small, run_crowd
 from tests.concurrency.families import assert_families_are_consistent, follow_up_all, settler, submit_many
 from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, WORKER, raised, returned
+from tests.support.deletions import delete_jobs
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import claim_all, run_after_ended
 from tests.support.verbs import Claimed
@@ -177,7 +178,7 @@ class Storm:
     def delete(self, chance: random.Random) -> None:
         jobs = self.some(status__in=sorted(TERMINAL))
         chosen = chance.sample(jobs, min(len(jobs), chance.randint(1, 3)))
-        verbs.delete_jobs([job.pk for job in chosen], release_children=chance.random() < 0.5)
+        delete_jobs([job.pk for job in chosen], release_children=chance.random() < 0.5)
 
     def some(self, **fields: Any) -> list[Job]:
         found = list(Job.objects.filter(**fields).order_by("-pk")[:20])

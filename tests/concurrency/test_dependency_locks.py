@@ -16,6 +16,7 @@ from tests.concurrency.families import follow_up_all, settler, submit_many
 from tests.concurrency.held import LONGEST, held
 from tests.support import verbs
 from tests.support.brokers import WORKER, raised, reread, returned
+from tests.support.deletions import delete_jobs
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import claim_all
 from tests.support.tuning import Tuning
@@ -113,7 +114,7 @@ def test_a_dead_parent_goes_while_somebody_holds_a_child_that_died_with_it_and_s
     verbs.settle([raised(item, "Permanent") for item in claim_all([killer])], WORKER)
     assert reread(child).is_orphaned
     with held(child, progress=1):
-        assert verbs.delete_jobs([killer.pk]) == 1
+        assert delete_jobs([killer.pk]) == 1
         assert reread(child).is_orphaned == connection.features.has_select_for_update
     complete(other)
     follow_up_all()
@@ -134,7 +135,7 @@ def test_a_parent_does_not_die_and_go_while_a_child_is_revived_since_it_may_comp
     def die_and_go() -> None:
         try:
             verbs.settle(deaths, WORKER)
-            verbs.delete_jobs([killer.pk])
+            delete_jobs([killer.pk])
         finally:
             connections.close_all()
 

@@ -50,25 +50,17 @@ class Deletion:
     refused: list[int]
 
 
-def delete_jobs(pks: list[int], *, release_children: bool = False) -> int:
-    """Delete those of these jobs that have ended, with logs and files, and return how many.
-
-    A parent stays while it has unfinished children. With ``release_children`` it is deleted, and its children do not
-    wait for it any longer: else whoever submits a child could keep the parent for ever. That is for people who may
-    delete. What died with a parent stays dead when that parent is deleted. Files are deleted after the commit. Where
-    the storage fails, the scheduler tries again.
-    """
-    deletion = delete_rows(pks, release_children=release_children)
-    database.on_commit(lambda: delete_files_of(deletion.job_ids))
-    return len(deletion.job_ids)
-
-
 def delete_rows(
     pks: Iterable[int], *, release_children: bool = False, ended_before: dt.datetime | None = None
 ) -> Deletion:
-    """Delete jobs like :func:`delete_jobs`, but leave their files to the scheduler; return what became of them.
+    """Delete those of these jobs that have ended, with their logs; return what became of them.
 
-    With ``ended_before``, only those that ended before that moment: one may have run again since the caller looked.
+    A parent stays while it has unfinished children. With ``release_children`` it is deleted, and its children do not
+    wait for it any longer: else whoever submits a child could keep the parent for ever. That is for people who may
+    delete. What died with a parent stays dead when that parent is deleted. With ``ended_before``, only jobs go that
+    ended before that moment: one may have run again since the caller looked.
+
+    The files are left to the scheduler, unless the caller has them deleted after the commit (:func:`delete_files_of`).
     """
     delete = functools.partial(_delete_set, release_children=release_children, ended_before=ended_before)
     job_ids, refused = _halving(sorted(set(pks)), delete)

@@ -11,6 +11,7 @@ from lab.faults.model.commands import Command, Seen, running
 from lab.faults.model.engine import WORKERS, Engine
 from lab.faults.model.table import LEASE, Table
 from tests.support import verbs
+from tests.support.deletions import delete_jobs
 from tests.support.verbs import Pruner, TicketWatch
 
 
@@ -155,7 +156,7 @@ class Delete(Command):
             table.delete([self.pk])
 
     def engine(self, engine: Engine) -> None:
-        verbs.delete_jobs([self.pk], release_children=self.release_children)
+        delete_jobs([self.pk], release_children=self.release_children)
 
 
 @dataclass(frozen=True)

@@ -159,13 +159,14 @@ if TYPE_CHECKING:
     # Control
     from django_jobs.engine.control.audit import record as record_act
     from django_jobs.engine.control.audit import Act
+    from django_jobs.engine.control.batches import act_on_batch
     from django_jobs.engine.control.batches import batch_duties_in_tick as do_batch_duties
     from django_jobs.engine.control.batches import expire_batches
     from django_jobs.engine.control.batches import forget_old_batches
     from django_jobs.engine.control.switches import close_breaker
     from django_jobs.engine.control.retention import forget_workers
     from django_jobs.engine.control.deletion import delete_rows as delete_job_rows
-    from django_jobs.engine.control.deletion import delete_jobs
+    from django_jobs.engine.control.deletion import delete_files_of
     from django_jobs.engine.control.deletion import Deletion
     from django_jobs.engine.control.tenants import meant_by_id
     from django_jobs.engine.control.tenants import meant_by_key
@@ -253,7 +254,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.search import among_newest
     from django_jobs.engine.memory import forget_all as forget_newest_jobs
     from django_jobs.engine.control.operations import read_speeds as read_operation_speeds
-    from django_jobs.engine.control.operations import Speed as OperationSpeed
+    from django_jobs.engine.control.operations import seconds_for as operation_seconds
     from django_jobs.engine.insight.failures import last_traceback
     from django_jobs.engine.insight.problems import unknown_permissions
     from django_jobs.engine.insight.rollups import catch_up as catch_up_rollups

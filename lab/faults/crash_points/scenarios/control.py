@@ -24,6 +24,7 @@ from lab.faults.crash_points.world import (
 )
 from tests.support import ticks, verbs
 from tests.support.brokers import end, raised, start
+from tests.support.deletions import delete_jobs
 from tests.support.tuning import set_for_good
 from tests.support.verbs import JobFilter, OperationRequest, Outcome
 
@@ -160,7 +161,7 @@ def ended_with_files() -> Given:
 
 
 def delete(given: Given) -> int:
-    return verbs.delete_jobs(given)
+    return delete_jobs(given)
 
 
 def gone_if_told(given: Given, ending: Ending) -> Iterator[str]:
@@ -170,7 +171,7 @@ def gone_if_told(given: Given, ending: Ending) -> Iterator[str]:
 
 
 def release_children(given: Given) -> int:
-    return verbs.delete_jobs(given[:1], release_children=True)
+    return delete_jobs(given[:1], release_children=True)
 
 
 def dead_with_child() -> Given:

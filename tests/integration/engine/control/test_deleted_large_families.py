@@ -13,6 +13,7 @@ from django_jobs import cancel_job, get_job_status, retry_job, submit_jobs
 from django_jobs.models import DependencyTask, Job, JobDependency
 from tests.support import verbs
 from tests.support.brokers import end, returned, start
+from tests.support.deletions import delete_jobs
 from tests.support.families import Submitter, complete, is_ready, kill, statuses
 from tests.support.tuning import Tuning
 from tests.support.verbs import Decided, Interpose, Scheduler
@@ -65,7 +66,7 @@ def test_no_statement_grows_with_the_family(submit: Submitter, ending: Callable[
     ending(parent)
     Job.objects.filter(status="Pending").update(status="Completed", ready_at=None)
     with measured() as sizes:
-        assert verbs.delete_jobs([parent.pk], release_children=release) == 1
+        assert delete_jobs([parent.pk], release_children=release) == 1
     assert max(rows for rows, _ in sizes) <= PAGE
     assert max(parameters for _, parameters in sizes) <= PARAMETERS
     assert not JobDependency.objects.exists()
@@ -80,7 +81,7 @@ def test_many_parents_of_few_are_deleted_in_such_statements_too(submit: Submitte
     complete(*parents)
     Job.objects.filter(status="Pending").update(status="Completed", ready_at=None)
     with measured(JobDependency._meta.db_table) as sizes:
-        assert verbs.delete_jobs([parent.pk for parent in parents]) == 6
+        assert delete_jobs([parent.pk for parent in parents]) == 6
     assert max(rows for rows, _ in sizes) <= PAGE
     assert not JobDependency.objects.exists()
 
@@ -93,7 +94,7 @@ def test_what_died_with_it_stays_dead_before_and_after_its_page_is_turned(
     kill(killer)
     with Tuning() as brief:
         brief.set(follow_up_commit_seconds=0.0)
-        assert verbs.delete_jobs([killer.pk]) == 1
+        assert delete_jobs([killer.pk]) == 1
         assert JobDependency.objects.filter(parent_id=killer.pk).count() == CHILDREN - PAGE
         complete(other)
     verbs.follow_up()
@@ -104,7 +105,7 @@ def test_what_died_with_it_stays_dead_before_and_after_its_page_is_turned(
 def test_what_waited_for_its_end_alone_goes_on(submit: Submitter) -> None:
     parent = parent_of_many(submit, run_after="ended")
     Job.objects.filter(pk=parent.pk).update(status="Dead Letter", ready_at=None)
-    assert verbs.delete_jobs([parent.pk], release_children=True) == 1
+    assert delete_jobs([parent.pk], release_children=True) == 1
     assert count(ready_at__isnull=False) == CHILDREN
 
 
@@ -117,7 +118,7 @@ def test_what_died_with_it_lives_again_if_it_was_retried_and_completed(
         Interpose(patch)("follow_up", lambda *args: 0)
         retry_job(killer)
         end(returned(start(killer)))
-        assert verbs.delete_jobs([killer.pk]) == 1
+        assert delete_jobs([killer.pk]) == 1
     verbs.follow_up()
     assert count(status="Pending", ready_at__isnull=False) == CHILDREN
 
@@ -125,7 +126,7 @@ def test_what_died_with_it_lives_again_if_it_was_retried_and_completed(
 def test_it_stays_for_a_moment_while_one_of_them_is_about_to_end_with_it(submit: Submitter) -> None:
     parent = parent_of_many(submit)
     Job.objects.filter(pk=parent.pk).update(status="Dead Letter", ready_at=None)
-    assert verbs.delete_jobs([parent.pk], release_children=True) == 0
+    assert delete_jobs([parent.pk], release_children=True) == 0
     assert JobDependency.objects.count() == CHILDREN
 
 
@@ -133,7 +134,7 @@ def test_a_deletion_that_is_rolled_back_changes_no_child(submit: Submitter) -> N
     killer = parent_of_many(submit)
     kill(killer)
     with transaction.atomic():
-        verbs.delete_jobs([killer.pk])
+        delete_jobs([killer.pk])
         transaction.set_rollback(True)
     retry_job(killer)
     assert count(status="Pending") == CHILDREN + 1
@@ -159,7 +160,7 @@ def test_the_scheduler_goes_on_after_a_dead_process(submit: Submitter, request: 
     kill(killer)
     request.getfixturevalue("mortal")
     with pytest.raises(SystemExit):
-        verbs.delete_jobs([killer.pk])
+        delete_jobs([killer.pk])
     request.getfixturevalue("monkeypatch").undo()
     assert count(is_orphaned=True) == CHILDREN - 2 * PAGE
     Scheduler("test").tick()
@@ -175,7 +176,7 @@ def deleted_killer(submit: Submitter, monkeypatch: pytest.MonkeyPatch) -> tuple[
     kill(killer)
     with monkeypatch.context() as patch:
         Interpose(patch)("follow_up", lambda *args: 0)
-        assert verbs.delete_jobs([killer.pk]) == 1
+        assert delete_jobs([killer.pk]) == 1
     return child, other
 
 

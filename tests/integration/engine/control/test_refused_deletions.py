@@ -12,6 +12,7 @@ from django.db import IntegrityError, connection
 from django_jobs.models import Job
 from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in
+from tests.support.deletions import delete_jobs
 from tests.support.factories import make_job_type, make_system_admin
 from tests.support.operations import begin, dead, finish, work_off
 from tests.support.tuning import Tuning
@@ -81,7 +82,7 @@ def test_it_goes_in_time_when_nothing_refers_to_it_any_more(refer: Refer, tuning
 def test_deleting_it_by_hand_says_that_it_stays(refer: Refer) -> None:
     (job,) = make_ended(1)
     refer(job)
-    assert verbs.delete_jobs([job.pk]) == 0
+    assert delete_jobs([job.pk]) == 0
     assert left() == [job.pk]
 
 

@@ -11,6 +11,7 @@ from django_jobs import cancel_job, retry_job
 from django_jobs.models import DependencyTask, Job
 from tests.support import verbs
 from tests.support.brokers import end, raised, returned, start
+from tests.support.deletions import delete_jobs
 from tests.support.families import Submitter, complete, dead_family, is_ready, kill, run_after_ended, statuses
 from tests.support.verbs import Pruner
 
@@ -18,11 +19,11 @@ pytestmark = pytest.mark.usefixtures("nothing_is_dispatched")
 
 
 def by_hand(job: Job) -> None:
-    assert verbs.delete_jobs([job.pk]) == 1
+    assert delete_jobs([job.pk]) == 1
 
 
 def with_its_children_released(job: Job) -> None:
-    assert verbs.delete_jobs([job.pk], release_children=True) == 1
+    assert delete_jobs([job.pk], release_children=True) == 1
 
 
 DELETIONS = pytest.mark.parametrize("delete", [by_hand, with_its_children_released])

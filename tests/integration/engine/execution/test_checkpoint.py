@@ -15,6 +15,7 @@ from django_jobs.models import Job, JobCheckpoint, JobStep
 from tests.support import verbs
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import start
+from tests.support.deletions import delete_jobs
 from tests.support.durable import DurableJob
 from tests.support.verbs import outcomes
 
@@ -175,6 +176,6 @@ def test_both_go_with_the_job_and_those_of_others_stay(durable: DurableJob) -> N
 
     for job in (durable, other):
         job.run(handler)
-    assert verbs.delete_jobs([durable.job.pk]) == 1
+    assert delete_jobs([durable.job.pk]) == 1
     assert set(JobStep.objects.values_list("job_id", flat=True)) == {other.job.pk}
     assert set(JobCheckpoint.objects.values_list("pk", flat=True)) == {other.job.pk}

@@ -20,6 +20,7 @@ from django_jobs.exceptions import PermanentError, RetryLater
 from django_jobs.models import AttemptLog, Job
 from tests.support import verbs
 from tests.support.brokers import pending_job
+from tests.support.deletions import delete_jobs
 from tests.support.durable import DurableJob
 from tests.support.verbs import Interpose, LineBuffer
 
@@ -207,7 +208,7 @@ def test_the_lines_of_an_end_that_the_database_refuses_are_stored(interpose: Int
 def test_the_lines_go_with_their_job() -> None:
     durable = DurableJob()
     durable.run(saying("x"))
-    verbs.delete_jobs([durable.job.pk])
+    delete_jobs([durable.job.pk])
     assert not AttemptLog.objects.exists()
 
 

@@ -12,6 +12,7 @@ from django_jobs.statuses import Status
 from tests.support import verbs
 from tests.support.activity import MOMENT, at, counts, of_organization, of_type, roll_up
 from tests.support.brokers import end, job_in, pending_job, raised, reread, returned, running_job, start
+from tests.support.deletions import delete_jobs
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import kill
 from tests.support.tuning import Tuning
@@ -177,7 +178,7 @@ def test_activity_outlives_its_jobs() -> None:
     job = job_in("Completed")
     at(MOMENT)
     roll_up()
-    verbs.delete_jobs([job.pk])
+    delete_jobs([job.pk])
     pending_job()
     roll_up()
     assert TypeActivity.objects.filter(span=Span.DAY, job_type=job.job_type_id).get().completed == 1

@@ -13,6 +13,7 @@ from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
 from tests.support import verbs
 from tests.support.brokers import end, reread, returned, start
+from tests.support.deletions import delete_jobs
 from tests.support.factories import make_job_type
 from tests.support.statements import before_statement
 from tests.support.tuning import Tuning
@@ -90,7 +91,7 @@ def test_deleting_an_earlier_job_does_not_open_the_door_to_a_third(kind: JobType
     end(returned(start(first)))
     expire_at(verbs.now())
     second = submit_job(kind, organization)
-    assert verbs.delete_jobs([first.pk]) == 1
+    assert delete_jobs([first.pk]) == 1
     assert refused(kind, organization).existing == second
 
 

@@ -17,6 +17,7 @@ from django_jobs.statuses import Status
 from tests.support import handlers, verbs
 from tests.support.brokers import WORKER, job_in, raised, reread, returned, ticket_of
 from tests.support.cases import rolled_back
+from tests.support.deletions import delete_jobs
 from tests.support.factories import make_job_type
 from tests.support.verbs import Claimed, OrphanWatch, outcomes
 
@@ -82,7 +83,7 @@ VERBS: Final[dict[str, Callable[[Job], object]]] = {
     "delete the organization": delete_organization,
     "cancel": cancel_job,
     "retry by hand": retry_job,
-    "delete": lambda job: verbs.delete_jobs([job.pk]),
+    "delete": lambda job: delete_jobs([job.pk]),
 }
 WAITING: Final = ("Pending", "Queued", "Failed", "Timed Out")
 #: Where a verb leads from a status; from every other one it leads nowhere.
