@@ -53,6 +53,7 @@ from django_jobs.engine.control.operations import (
     ids_seen_by,
     notes_seen_by,
     read_speeds,
+    seconds_for,
     seconds_left,
     under_way,
 )
@@ -609,7 +610,7 @@ def time_told(action: str, count: int, *, is_capped: bool, rate: int | None) -> 
     """
     speed = read_speeds()[action]
     suffix, plus = ("_at_least", "+") if is_capped else ("", "")
-    time = {"time": f"{brief_duration(max(1.0, speed.seconds_for(count, rate)))}{plus}"}
-    if rate is not None and rate / 60 < speed.per_second:
+    time = {"time": f"{brief_duration(max(1.0, seconds_for(count, speed, rate)))}{plus}"}
+    if rate is not None and rate / 60 < speed:
         return f"rate{suffix}", _("At this rate that takes about %(time)s.") % time
     return f"full_speed{suffix}", _("That takes about %(time)s where nothing slows it down.") % time

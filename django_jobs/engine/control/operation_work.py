@@ -31,7 +31,7 @@ from django_jobs.models.operation import OPEN
 from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, WITH_ERRORS, Status
 from django_jobs.texts import say
 
-OperationState: Final = Operation.State
+Reason: Final = Operation.Reason
 #: After a count, the operation is not counted for so many times the time that it took.
 COUNT_REST_FACTOR: Final = 20.0
 #: Operations that are counted in one round.
@@ -108,7 +108,7 @@ def _is_due(now: dt.datetime) -> Q:
     ended = Q(ended_at__isnull=False)
     recent = Q(ended_at__gte=now - timing.OLD_OPERATION)
     just_ended = Q(counted_at__lt=F("ended_at"))
-    idle = Q(state=OperationState.PAUSED, released_until__lt=now - timing.OLD_OPERATION)
+    idle = Q(state=State.PAUSED, released_until__lt=now - timing.OLD_OPERATION)
     return (
         (~ended & ~idle & older(timing.OPEN_OPERATION_COUNT_SECONDS))
         | (recent & (just_ended | older(timing.ENDED_OPERATION_COUNT_SECONDS)))
@@ -138,9 +138,8 @@ def _allowed_by_outcome(operation: Operation, share: float, outcome: dict[str, i
     failed = sum(outcome.get(status, 0) for status in WITH_ERRORS)
     judged = completed + failed
     if judged >= LEAST_JUDGED and failed / judged > share:
-        values: dict[str, Any] = {"reason": Operation.Reason.TOO_MANY_FAILED, "note": f"{failed} / {judged}"}
-        rows = Operation.primary.filter(pk=operation.pk, state=OperationState.RUNNING)
-        rows.update(state=OperationState.STOPPED, ended_at=database.now(), **values)
+        note = f"{failed} / {judged}"
+        _write(operation.pk, state=State.STOPPED, ended_at=database.now(), reason=Reason.TOO_MANY_FAILED, note=note)
         return 0
     under_way = sum(outcome.values()) + since - judged - outcome.get(Status.CANCELED, 0)
     return max(0, UNDER_WAY + completed - under_way)
@@ -151,16 +150,20 @@ def _allowed_by_first(operation: Operation) -> int:
     if operation.first_job_id is None:
         return 1
     job = Job.primary.filter(pk=operation.first_job_id).only("status", "created_at", "error_message").first()
-    rows = Operation.primary.filter(pk=operation.pk, state=OperationState.RUNNING)
     if job is not None and job.status == Status.COMPLETED:
-        rows.update(is_tried=True, released_until=database.now())
+        _write(operation.pk, is_tried=True, released_until=database.now())
         operation.is_tried = True
         return 0  # the next turn reads it anew
     if job is None or job.status in UNSUCCESSFUL | WITH_ERRORS:
         name = "" if job is None else format_job_id(job.pk, job.created_at.year)
         note = name if job is None else f"{name}: {job.status}. {job.error_message}"
-        rows.update(state=OperationState.PAUSED, reason=Operation.Reason.FIRST_FAILED, note=note[:255])
+        _write(operation.pk, state=State.PAUSED, reason=Reason.FIRST_FAILED, note=note[:255])
     return 0
+
+
+def _write(pk: int, **values: Any) -> None:
+    """Write this into the operation's row, unless somebody has paused or stopped it."""
+    Operation.primary.filter(pk=pk, state=State.RUNNING).update(**values)
 
 
 # One turn of an operation: the next batch of its jobs.
@@ -187,56 +190,49 @@ class _Walked(NamedTuple):
     is_last: bool
 
 
-class Turn:
-    """The next batch of one operation; ``is_first`` after a time in which it had none."""
+def _take_turn(pk: int, counts: OutcomeCounts, *, minds_rate: bool, is_first: bool) -> int:
+    """Do the next batch of an operation, and return how many jobs it came by; 0 if it could do nothing now.
 
-    def __init__(self, pk: int, counts: OutcomeCounts, *, minds_rate: bool, is_first: bool) -> None:
-        self._pk = pk
-        self._counts = counts
-        self._minds_rate = minds_rate
-        self._is_first = is_first
+    ``is_first`` tells that it had none for a time.
+    """
+    operation = Operation.primary.filter(pk=pk, state=State.RUNNING).select_related("user").first()
+    if operation is None:
+        return 0
+    user = None if is_by_system(operation) else operation.user
+    if not is_by_system(operation) and (user is None or not user.is_active):
+        _write(pk, state=State.STOPPED, ended_at=database.now(), reason=Reason.USER_GONE)
+        return 0
+    if not minds_rate:
+        operation.per_minute = None
+    due = _due(operation, database.now())
+    if due:
+        due = min(due, counts.allowed(operation))
+    return _do_batch(operation, user, due, is_first=is_first) if due else 0
 
-    def take(self) -> int:
-        """Do the next batch, and return how many jobs it came by; 0 if it could do nothing now."""
-        operation = Operation.primary.filter(pk=self._pk, state=State.RUNNING).select_related("user").first()
-        if operation is None:
-            return 0
-        user = None if is_by_system(operation) else operation.user
-        if not is_by_system(operation) and (user is None or not user.is_active):
-            _end(operation.pk, State.STOPPED, reason=Operation.Reason.USER_GONE)
-            return 0
-        if not self._minds_rate:
-            operation.per_minute = None
-        due = _due(operation, database.now())
-        if due:
-            due = min(due, self._counts.allowed(operation))
-        if not due:
-            return 0
-        return self._do_batch(operation, user, due)
 
-    def _do_batch(self, operation: Operation, user: Any, due: int) -> int:
-        filters = JobFilter.from_json(operation.filters)
-        if filters.is_empty:  # it would mean all jobs
-            raise InvalidFilter({"filters": [say("Nothing is asked for.", code="required")]})
-        rows = members(filters.queryset(user), operation.action, operation.value, operation.last_id)
-        if operation.has_more and (not filters.is_walked or operation.last_id - operation.position <= COUNTED):
-            _count(operation, rows)
-        rights = ActRights(operation.action, user)
-        tried = sorted(map(int, operation.held))[:due]
-        again = rights.read(rows.filter(pk__in=tried)) if tried else []
-        walked = _walk(operation, rows, rights, due - len(again), is_walked=filters.is_walked)
-        permitted = [job.pk for job in [*walked.jobs, *again] if rights.may(job)]
-        refused: Counter[str] = Counter(
-            {
-                Refusal.NOT_PERMITTED: len(walked.jobs) + len(again) - len(permitted),
-                Refusal.CHANGED: len(tried) - len(again),
-            }
-        )
-        # Jobs that are missing at the end have changed, unless whoever started it sees none of them any more.
-        is_blind = walked.is_last and user is not None and filters.organizations_for(user) == []
-        missing = Refusal.NOT_PERMITTED if is_blind else Refusal.CHANGED
-        batch = _OperationBatch(operation, rows, walked, tried, permitted, refused, missing, self._is_first)
-        return database.in_transaction(batch.write)
+def _do_batch(operation: Operation, user: Any, due: int, *, is_first: bool) -> int:
+    filters = JobFilter.from_json(operation.filters)
+    if filters.is_empty:  # it would mean all jobs
+        raise InvalidFilter({"filters": [say("Nothing is asked for.", code="required")]})
+    rows = members(filters.queryset(user), operation.action, operation.value, operation.last_id)
+    if operation.has_more and (not filters.is_walked or operation.last_id - operation.position <= COUNTED):
+        _count(operation, rows)
+    rights = ActRights(operation.action, user)
+    tried = sorted(map(int, operation.held))[:due]
+    again = rights.read(rows.filter(pk__in=tried)) if tried else []
+    walked = _walk(operation, rows, rights, due - len(again), is_walked=filters.is_walked)
+    permitted = [job.pk for job in [*walked.jobs, *again] if rights.may(job)]
+    refused: Counter[str] = Counter(
+        {
+            Refusal.NOT_PERMITTED: len(walked.jobs) + len(again) - len(permitted),
+            Refusal.CHANGED: len(tried) - len(again),
+        }
+    )
+    # Jobs that are missing at the end have changed, unless whoever started it sees none of them any more.
+    is_blind = walked.is_last and user is not None and filters.organizations_for(user) == []
+    missing = Refusal.NOT_PERMITTED if is_blind else Refusal.CHANGED
+    batch = _OperationBatch(operation, rows, walked, tried, permitted, refused, missing, is_first)
+    return database.in_transaction(batch.write)
 
 
 def _walk(operation: Operation, rows: QuerySet[Job], rights: ActRights, most: int, *, is_walked: bool) -> _Walked:
@@ -374,11 +370,6 @@ def _ending(operation: Operation, values: dict[str, Any], now: dt.datetime, miss
     return {"state": State.DONE, "ended_at": now, "refused": _known(refused)}
 
 
-def _end(pk: int, state: str, **values: Any) -> None:
-    rows = Operation.primary.filter(pk=pk, state=State.RUNNING)
-    rows.update(state=state, ended_at=database.now(), **values)
-
-
 # Working off operations: batch by batch, each operation in turn.
 #
 # Those that had no turn for longest come first. Who can do nothing now (waits for the job that is tried first, or for
@@ -397,8 +388,6 @@ ASKED: Final = 50
 FAILURES: Final = 3
 #: Of the time, the thread rests so many parts for each part of work: others use the database, too.
 REST_FACTOR: Final = 0.25
-
-Reason: Final = Operation.Reason
 
 
 class OperationWork:
@@ -458,12 +447,12 @@ class OperationWork:
     def _take_turn(self, pk: int, *, is_first: bool) -> int:
         try:
             with fresh_reads():
-                changed = Turn(pk, self._counts, minds_rate=self._minds_rates, is_first=is_first).take()
+                changed = _take_turn(pk, self._counts, minds_rate=self._minds_rates, is_first=is_first)
         except Exception as error:
             if database.is_lost_race(error):
                 return 0  # its next turn tries again
-            if _ends_round(error):
-                raise
+            if database.is_lost_connection(error) and not database.was_too_slow(error):
+                raise  # no other operation could go on with this line to the database
             self._note_failure(pk, error)
             return 0
         self._failures.pop(pk, None)
@@ -477,10 +466,4 @@ class OperationWork:
             return
         self._failures.pop(pk)
         reason = Reason.UNKNOWN_FILTER if isinstance(error, InvalidFilter) else Reason.ERROR
-        rows = Operation.primary.filter(pk=pk, state=State.RUNNING)
-        rows.update(state=State.PAUSED, reason=reason, note=type(error).__name__[:255])
-
-
-def _ends_round(error: Exception) -> bool:
-    """Return whether the line to the database is lost: no other operation could go on with it."""
-    return database.is_lost_connection(error) and not database.was_too_slow(error)
+        _write(pk, state=State.PAUSED, reason=reason, note=type(error).__name__[:255])

@@ -68,7 +68,8 @@ class OperationRequest:
             text = say(_("Only a change of priority takes a value."), code="takes_no_value")
             yield "value", self.value is None, text
         numbers = _("Give a number of jobs a minute from 1 to %(most)s, or null for as fast as it goes.")
-        is_rate = rate is None or (_is_whole(rate) and 1 <= rate <= MAX_PER_MINUTE)
+        is_whole = isinstance(rate, int) and not isinstance(rate, bool)
+        is_rate = rate is None or (is_whole and 1 <= rate <= MAX_PER_MINUTE)
         yield "rate", is_rate, say(numbers, code="out_of_range", most=MAX_PER_MINUTE)
         text = say(_("Failures are counted of jobs that are retried or run now."), code="jobs_do_not_run")
         yield "stop_above", share is None or runs, text
@@ -106,10 +107,6 @@ class OperationRequest:
         return count_in_time(rows, is_walked=self.filters.is_walked)
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 # Operations that are under way.
 
 
@@ -131,23 +128,16 @@ LEAST: Final = 1_000
 LATEST: Final = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speed:
-    """Jobs a second, where nothing slows it down, and whether operations here have shown it."""
-
-    per_second: float
-    is_measured: bool
-
-    def seconds_for(self, jobs: int, per_minute: int | None) -> float:
-        """Return about how many seconds so many jobs take at a rate in jobs a minute; None: as fast as it goes."""
-        speed = self.per_second if per_minute is None else min(self.per_second, per_minute / 60)
-        return round(jobs / speed, 3)
+def seconds_for(jobs: int, speed: float, per_minute: int | None) -> float:
+    """Return about how many seconds so many jobs take at a speed, and at a rate in jobs a minute where there is one."""
+    return round(jobs / (speed if per_minute is None else min(speed, per_minute / 60)), 3)
 
 
-def read_speeds() -> dict[str, Speed]:
-    """Return the speed of each action, read by one statement: that of the fastest of the latest operations.
+def read_speeds() -> dict[str, float]:
+    """Return the speed of each action in jobs a second, where nothing slows it down, read by one statement.
 
-    Others may have been paused, had a rate for a while, or shared the time with a neighbor.
+    It is that of the fastest of the latest operations. Others may have been paused, had a rate for a while, or shared
+    the time with a neighbor.
     """
     rows = Operation.primary.filter(
         state=Operation.State.DONE,
@@ -163,12 +153,7 @@ def read_speeds() -> dict[str, Speed]:
         seconds = (ended - begun).total_seconds() if ended is not None else 0.0
         if seconds > 0 and len(speeds[action]) < LATEST:
             speeds[action].append(changed / seconds)
-    return {
-        str(action): Speed(per_second=max(speeds[action]), is_measured=True)
-        if speeds[action]
-        else Speed(per_second=JOB_ACTS[action].usual_speed, is_measured=False)
-        for action in Action
-    }
+    return {str(action): max(speeds[action], default=JOB_ACTS[action].usual_speed) for action in Action}
 
 
 # What an operation does, as host code and API clients get it.
@@ -190,14 +175,15 @@ def describe_operations(operations: Sequence[Operation], user: Any = None) -> li
     ]
 
 
-def seconds_left(operation: Operation, speed: Speed | None) -> float | None:
+def seconds_left(operation: Operation, speed: float | None) -> float | None:
     """Return about how many seconds the operation will take at the speed of its action; None if it does not go on."""
     if operation.state != Operation.State.RUNNING or speed is None:
         return None
-    return speed.seconds_for(max(0, operation.total - operation.changed - operation.refusals), operation.per_minute)
+    left = max(0, operation.total - operation.changed - operation.refusals)
+    return seconds_for(left, speed, operation.per_minute)
 
 
-def _describe(item: Operation, filters: dict[str, Any], note: str, speed: Speed | None) -> OperationStatus:
+def _describe(item: Operation, filters: dict[str, Any], note: str, speed: float | None) -> OperationStatus:
     return OperationStatus(
         id=item.pk,
         action=item.action,
@@ -289,7 +275,7 @@ def estimate(request: OperationRequest, *, user: Any = None) -> Estimate:
     with walked_in_time("filters", is_walked=request.filters.is_walked):
         _permitted(request, user)
         count, is_capped = request.count(user)
-    seconds = read_speeds()[request.action].seconds_for(count, request.rate)
+    seconds = seconds_for(count, read_speeds()[request.action], request.rate)
     return Estimate(count=count, count_capped=is_capped, eta_seconds=seconds)
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_jobs.models import Operation
 from tests.support import verbs
-from tests.support.verbs import JOB_ACTS, OperationSpeed
+from tests.support.verbs import JOB_ACTS
 
 
 def ended(changed: int, seconds: float, action: str = "cancel", **fields: Any) -> Operation:
@@ -23,10 +23,7 @@ def ended(changed: int, seconds: float, action: str = "cancel", **fields: Any) -
 
 
 def test_without_any_each_action_has_its_usual_speed() -> None:
-    assert verbs.read_operation_speeds() == {
-        action: OperationSpeed(per_second=JOB_ACTS[action].usual_speed, is_measured=False)
-        for action in Operation.Action.values
-    }
+    assert verbs.read_operation_speeds() == {action: JOB_ACTS[action].usual_speed for action in Operation.Action.values}
 
 
 def test_the_fastest_of_the_latest_is_what_is_expected_of_its_action_alone() -> None:
@@ -34,9 +31,8 @@ def test_the_fastest_of_the_latest_is_what_is_expected_of_its_action_alone() -> 
     for seconds in (10, 5, 3_600, 20, 30):
         ended(5_000, seconds)
     speeds = verbs.read_operation_speeds()
-    assert speeds["cancel"].per_second == pytest.approx(1_000)
-    assert speeds["cancel"].is_measured
-    assert not speeds["retry"].is_measured
+    assert speeds["cancel"] == pytest.approx(1_000)
+    assert speeds["retry"] == JOB_ACTS["retry"].usual_speed
 
 
 @pytest.mark.parametrize(
@@ -53,9 +49,9 @@ def test_the_fastest_of_the_latest_is_what_is_expected_of_its_action_alone() -> 
 )
 def test_what_was_short_or_held_back_tells_nothing(fields: dict[str, Any]) -> None:
     ended(**{"changed": 5_000, "seconds": 1, **fields})
-    assert not verbs.read_operation_speeds()["cancel"].is_measured
+    assert verbs.read_operation_speeds()["cancel"] == JOB_ACTS["cancel"].usual_speed
 
 
 @pytest.mark.parametrize(("per_minute", "seconds"), [(None, 10), (600, 100), (60_000, 10)])
 def test_a_rate_slows_it_down_and_speeds_nothing_up(per_minute: int | None, seconds: float) -> None:
-    assert OperationSpeed(per_second=100, is_measured=True).seconds_for(1_000, per_minute) == seconds
+    assert verbs.operation_seconds(1_000, 100, per_minute) == seconds
