@@ -45,7 +45,7 @@ logger = logging.getLogger("django_jobs")
 LEASE: Final = "scheduler"
 
 
-def take_lead(name: str, now: dt.datetime) -> bool:
+def _take_lead(name: str, now: dt.datetime) -> bool:
     """Take or keep the leader's lease for this scheduler; return whether it leads.
 
     A lease that ends later than any that is given now counts for nothing: it would last for as long as the clock of
@@ -62,11 +62,6 @@ def take_lead(name: str, now: dt.datetime) -> bool:
         return False
     EngineLease.primary.bulk_create([EngineLease(name=LEASE)], ignore_conflicts=True)
     return rows.filter(free).update(**values) > 0
-
-
-def resign_lead(name: str) -> None:
-    """Let another scheduler lead at once."""
-    EngineLease.primary.filter(pk=LEASE, holder=name).update(holder="", expires_at=None)
 
 
 # Whether a scheduler has been at work for so long that every worker that lives could renew its leases meanwhile.
@@ -307,7 +302,7 @@ class Scheduler:
         sweeps = Sweeps()
         #: What must not wait for other duties, by name: it takes its steps in threads of its own, beside the ticks.
         self.steps: dict[str, Callable[[], tuple[int, float]]] = {
-            **{name: partial(sweeps.turn, name) for name in sweeps.steps()},
+            **{name: partial(sweeps.turn, name) for name in sweeps.steps},
             firing.DUTY: firing.Clockwork().step,
             operation_work.DUTY: operation_work.OperationWork().step,
             # Alarms tell also of a tick that hangs.
@@ -370,7 +365,7 @@ class Scheduler:
         One that stands by sees just as well whether the database answers, so that it is steady when it comes to lead.
         """
         now, moment = database.now(), time.monotonic()
-        leads = take_lead(self.name, now)
+        leads = _take_lead(self.name, now)
         self._steadiness.note_answer(moment, now)
         return leads
 
@@ -382,7 +377,7 @@ class Scheduler:
     def resign(self) -> None:
         """Let another scheduler lead at once."""
         try:
-            resign_lead(self.name)
+            EngineLease.primary.filter(pk=LEASE, holder=self.name).update(holder="", expires_at=None)
         except Error as error:
             self._complain("resign", error)
 

@@ -164,15 +164,11 @@ class Sweeps:
     """The sweeps of one scheduler, each with its own pause once it has come to its end."""
 
     def __init__(self) -> None:
-        self._pruner = Pruner()
-        self._files = deletion.FileSweep()
-        self._next_pruning = self._next_files = 0.0
-
-    def steps(self) -> dict[str, Step]:
-        """Return a step of each sweep by its name; a step returns how much it deleted, 0 where nothing is left."""
-        return {
-            "prune": self._prune,
-            "delete_files": self._delete_files,
+        self._pruner, files = Pruner(), deletion.FileSweep()
+        #: A step of each sweep by its name; it returns how much it deleted, 0 where nothing is left.
+        self.steps: Final[dict[str, Step]] = {
+            "prune": _pausing(self._pruner, self._pruner.prune, timing.RETENTION_PAUSE_SECONDS),
+            "delete_files": _pausing(files, files.step, timing.FILE_RETRY_SECONDS),
             "forget_duplicates": lambda: same_work.forget_expired_keys(timing.SWEEP_STEP_SECONDS),
         }
 
@@ -182,23 +178,23 @@ class Sweeps:
         A rest as long as the step takes half of one connection.
         """
         started = time.monotonic()
-        count = self.steps()[name]()
+        count = self.steps[name]()
         took = time.monotonic() - started if count else 0.0
         rest = self._pruner.rest() if name == "prune" else 1.0
         return count, took * rest or float(jobs_settings.SCHEDULER_INTERVAL)
 
-    def _prune(self) -> int:
-        if time.monotonic() < self._next_pruning:
+
+def _pausing(sweep: Pruner | deletion.FileSweep, step: Callable[[float], int], pause: float) -> Step:
+    """Return a step that does nothing for so many seconds once the sweep has come to its end."""
+    begins_at = 0.0
+
+    def do() -> int:
+        nonlocal begins_at
+        if time.monotonic() < begins_at:
             return 0
-        count = self._pruner.prune(timing.SWEEP_STEP_SECONDS)
-        if self._pruner.is_through:
-            self._next_pruning = time.monotonic() + timing.RETENTION_PAUSE_SECONDS
+        count = step(timing.SWEEP_STEP_SECONDS)
+        if sweep.is_through:
+            begins_at = time.monotonic() + pause
         return count
 
-    def _delete_files(self) -> int:
-        if time.monotonic() < self._next_files:
-            return 0
-        count = self._files.step(timing.SWEEP_STEP_SECONDS)
-        if self._files.is_through:
-            self._next_files = time.monotonic() + timing.FILE_RETRY_SECONDS
-        return count
+    return do
