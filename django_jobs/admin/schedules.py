@@ -606,11 +606,11 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         rule, errors = rule_in(request.GET)
         key = request.GET.get("schedule", "")
         try:
-            found = preview(rule, NEXT, schedule=self.find(request, key) if keys_of([key]) else None)
+            known, next_runs = preview(rule, NEXT, schedule=self.find(request, key) if keys_of([key]) else None)
         except InvalidSchedule as refusal:
             refused = {name: list(map(translated, texts)) for name, texts in refusal.errors.items()}
             return JsonResponse({"errors": {**refused, **errors}})
-        shown = {"words": rule_words(found.rule), "runs": shown_runs(found.next_runs)}
+        shown = {"words": rule_words(known), "runs": shown_runs(next_runs)}
         return JsonResponse({"errors": errors} if errors else shown)
 
 

@@ -348,9 +348,9 @@ class ScheduleViewSet(RowsView[Schedule]):
     @action(detail=False, methods=["get", "post"], filter_backends=[], pagination_class=None)
     def preview(self, request: Any, **kwargs: Any) -> Response:
         """What a rule says in words, and its next five firings. Nothing is stored."""
-        found = preview(self.get_body() if request.method == "POST" else self.get_parameters())
-        runs = [run.isoformat() for run in found.next_runs]  # in the rule's own time zone
-        return Response({"words": found.words, "timezone": found.timezone, "next_runs": runs})
+        rule, next_runs = preview(self.get_body() if request.method == "POST" else self.get_parameters())
+        runs = [run.isoformat() for run in next_runs]  # in the rule's own time zone
+        return Response({"words": rule.words(), "timezone": rule.timezone, "next_runs": runs})
 
     def _set_paused(self, value: bool) -> Response:
         self.get_body()

@@ -396,14 +396,9 @@ def get_policy() -> AccessPolicy:
     return policy
 
 
-def may_hide_jobs() -> bool:
+def may_hide_jobs(policy: AccessPolicy | None = None) -> bool:
     """Return whether the host's policy may hide single jobs from people who see the organization."""
-    return hides_jobs(get_policy())
-
-
-def hides_jobs(policy: AccessPolicy) -> bool:
-    """Return whether this policy may hide single jobs."""
-    return type(policy).can_view is not AccessPolicy.can_view
+    return type(policy or get_policy()).can_view is not AccessPolicy.can_view
 
 
 def is_active(organization: Any) -> bool:

@@ -13,9 +13,9 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import (
     AccessPolicy,
     get_policy,
-    hides_jobs,
     holds,
     id_value,
+    may_hide_jobs,
     may_submit,
     unknown_organization,
 )
@@ -215,7 +215,7 @@ class Scope:
     @cached_property
     def hides_jobs(self) -> bool:
         """Return whether the host's policy may hide single jobs of these organizations."""
-        return hides_jobs(self._policy)
+        return may_hide_jobs(self._policy)
 
     def shows(self, job: Job) -> bool:
         """Return whether the policy shows the user a job of these organizations.

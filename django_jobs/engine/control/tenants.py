@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.db.models.functions import MD5, Coalesce
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.access import id_value
 from django_jobs.engine.actors import SCHEDULER
 from django_jobs.engine.alerts import records as alert_records
 from django_jobs.engine.control.deletion import delete_rows
@@ -161,8 +161,6 @@ def organization_pks(organization_id: str) -> list[Any]:
 
 
 ERASED_AT_ONCE = 1_000
-#: No database holds such a key.
-LARGEST = 2**63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,12 +204,8 @@ def meant_by_id(organization_id: str) -> list[Meant]:
 
 def meant_by_key(text: str) -> Meant | None:
     """Return the tenant with this primary key, living or deleted; None where nothing of such a tenant is left."""
-    pk = get_organization_model()._meta.pk
-    try:
-        key = pk.to_python(text)
-    except (ValidationError, ValueError, TypeError):
-        return None
-    if not is_storable_text(text) or (isinstance(key, int) and abs(key) >= LARGEST):
+    key = id_value("pk", text)
+    if key is None:
         return None
     (tenant,) = _describe([key])
     left = any(model.primary.filter(organization_id=key).exists() for model in (OrganizationActivity, Batch, Schedule))

@@ -10,14 +10,12 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from django.conf import settings
 from django.db import Error, IntegrityError, transaction
 from django.db.models import CharField, F, Q, QuerySet
 from django.db.models.functions import Cast
-from django.utils.translation import gettext_noop
 from django.utils.translation import gettext_noop as _
 
 from django_jobs.conf import jobs_settings
@@ -321,10 +319,10 @@ def values_of(schedule: Schedule) -> dict[str, Any]:
 
 
 MAX_TRIES: Final = 5
-TAKEN: Final = say(gettext_noop("There is a schedule of this name already."), code="taken")
-OF_A_PERSON: Final = gettext_noop("%(user)s made a schedule of this name. Code does not change a person's schedule.")
+TAKEN: Final = say(_("There is a schedule of this name already."), code="taken")
+OF_A_PERSON: Final = _("%(user)s made a schedule of this name. Code does not change a person's schedule.")
 DECLARED: Final = say(
-    gettext_noop("Code declares this schedule for every organization. Pause it, and make one for this organization."),
+    _("Code declares this schedule for every organization. Pause it, and make one for this organization."),
     code="declared",
 )
 _JUDGED_TOGETHER: Final = ({"cron", "every"}, {"starts_at", "ends_at"})
@@ -386,7 +384,7 @@ def schedule_job(  # noqa: PLR0913  (all that a schedule may say)
         row = database.in_transaction(lambda: _update(values, user) or _create(values, user))
         if row is not None:
             return row
-    text = gettext_noop("Others change this schedule at this moment; try again.")
+    text = _("Others change this schedule at this moment; try again.")
     raise InvalidSchedule({"name": [say(text, code="busy")]})
 
 
@@ -541,7 +539,7 @@ def _refuse_too_many(values: Mapping[str, Any], user: Any) -> None:
     if user is None or not key:
         return
     if Schedule.primary.filter(organization_key=key).exclude(owner_name="")[:limit].count() >= limit:
-        text = gettext_noop("This organization has %(limit)d schedules, as many as it may.")
+        text = _("This organization has %(limit)d schedules, as many as it may.")
         raise InvalidSchedule({"organization": [say(text, code="too_many", limit=limit)]})
 
 
@@ -593,18 +591,10 @@ def next_run(schedule: Any, now: dt.datetime) -> dt.datetime | None:
 # When a rule would fire that is not stored yet.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """A rule, what it says in English, its time zone, and its next firings there."""
-
-    rule: Rule
-    words: str
-    timezone: str
-    next_runs: list[dt.datetime]
-
-
-def preview(given: Mapping[str, Any], count: int = 5, *, schedule: Schedule | None = None) -> Preview:
-    """Return what a rule says and when it fires next.
+def preview(
+    given: Mapping[str, Any], count: int = 5, *, schedule: Schedule | None = None
+) -> tuple[Rule, list[dt.datetime]]:
+    """Return a rule and its next firings, in its time zone.
 
     ``given`` are the keywords of :func:`schedule_job` that say when it fires; others are not looked at. ``schedule`` is
     the one that is to get the rule; its intervals are counted from when it was made. Raises InvalidSchedule for what is
@@ -616,4 +606,4 @@ def preview(given: Mapping[str, Any], count: int = 5, *, schedule: Schedule | No
         raise InvalidSchedule(errors)
     now = database.now()
     rule = Rule(**values, anchor=now.replace(microsecond=0) if schedule is None else schedule.created_at)
-    return Preview(rule=rule, words=rule.words(), timezone=rule.timezone, next_runs=rule.upcoming(now, count))
+    return rule, rule.upcoming(now, count)

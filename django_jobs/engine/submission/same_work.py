@@ -306,24 +306,16 @@ def check_limits(requests: Sequence[PreparedJob]) -> Sequence[PreparedJob]:
 
 
 def _check_rates(limited: Sequence[PreparedJob]) -> None:
-    counts = Counter((request.targets.kind.pk, request.targets.organization.pk) for request in limited)
-    for (kind_pk, organization_pk), count in counts.items():
-        first = _first(limited, organization_pk, kind_pk)
+    alike: dict[Any, list[PreparedJob]] = defaultdict(list)
+    for request in limited:
+        alike[request.targets.kind.pk, request.targets.organization.pk].append(request)
+    for (kind_pk, organization_pk), [first, *others] in alike.items():
         kind = first.targets.kind
-        delay = _seconds_until_free(kind, organization_pk, count)
+        delay = _seconds_until_free(kind, organization_pk, 1 + len(others))
         if delay is not None:
             facts = {"limit": kind.rate_limit, "type": kind_pk, "window": kind.rate_limit_window}
             text = say(RATE, code="rate_limited", delay=math.ceil(delay), **facts)
             raise RateLimited(text, delay, first.place)
-
-
-def _first(requests: Sequence[PreparedJob], organization_pk: Any, kind_pk: str | None = None) -> PreparedJob:
-    """Return the first of an organization, and of a type where one is named."""
-    return next(
-        request
-        for request in requests
-        if request.targets.organization.pk == organization_pk and kind_pk in {None, request.targets.kind.pk}
-    )
 
 
 def _seconds_until_free(kind: JobType, organization_pk: Any, count: int) -> float | None:
@@ -342,11 +334,13 @@ def _seconds_until_free(kind: JobType, organization_pk: Any, count: int) -> floa
 
 
 def _check_backlogs(requests: Sequence[PreparedJob], limit: int) -> None:
-    for organization_pk, count in Counter(request.targets.organization.pk for request in requests).items():
-        if waiting(organization_pk, limit) + count > limit:
+    places: dict[Any, list[int]] = defaultdict(list)
+    for request in requests:
+        places[request.targets.organization.pk].append(request.place)
+    for organization_pk, own in places.items():
+        if waiting(organization_pk, limit) + len(own) > limit:
             text = _("This organization has %(limit)d jobs waiting, as many as it may; try again later.")
-            place = _first(requests, organization_pk).place
-            raise QueueFull(say(text, code="queue_full", limit=limit), timing.FULL_BACKLOG_RETRY_SECONDS, place)
+            raise QueueFull(say(text, code="queue_full", limit=limit), timing.FULL_BACKLOG_RETRY_SECONDS, own[0])
 
 
 def full_limits(targets: Sequence[Targets]) -> dict[Any, str]:
