@@ -16,24 +16,8 @@ from django.db import connections
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import observers
 from django_jobs.engine.claimed_job import Claimed, current_job
-from django_jobs.engine.execution import coroutines, handler_logs
+from django_jobs.engine.execution import coroutines, handler_logs, outcomes
 from django_jobs.engine.execution.context import MAX_REFERENCE, JobContext
-from django_jobs.engine.execution.outcomes import (
-    PERMANENT,
-    TRANSIENT,
-    Canceled,
-    Interrupted,
-    NotBegun,
-    Outcome,
-    Postponed,
-    Raised,
-    Returned,
-    TimedOut,
-    classify,
-    is_expected,
-    place_of,
-    readable,
-)
 from django_jobs.engine.job_types.masking import mask_of
 from django_jobs.engine.json_storage import NotStorable, clean_text, storable
 from django_jobs.engine.store import database
@@ -90,14 +74,14 @@ MAX_TRACEBACK = 60_000
 ATTEMPT_LOST: Final = say("Requeued: its worker could not be sure to own it", code="attempt_lost")
 
 
-def run_handler(claimed: Claimed, context: JobContext) -> Outcome:
+def run_handler(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
     """Run the handler and return how it ended. Its connections are made fit for the next job."""
     ended = attempt_handler(claimed, context)
-    restore_connections(interrupted=type(ended) in {Canceled, TimedOut, Interrupted})
+    restore_connections(interrupted=type(ended) in {outcomes.Canceled, outcomes.TimedOut, outcomes.Interrupted})
     return ended
 
 
-def attempt_handler(claimed: Claimed, context: JobContext) -> Outcome:
+def attempt_handler(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
     """Run the handler and return how it ended. Its connections stay as it left them, for a test's transaction."""
     started = time.monotonic()
     if (expired := _expired(claimed, started)) is not None:
@@ -112,7 +96,7 @@ def attempt_handler(claimed: Claimed, context: JobContext) -> Outcome:
         own.run(observers.begin, claimed)
         with context.interruptible():
             value = own.run(_call, claimed, context)
-        ended: Outcome = _returned(claimed, value)
+        ended: outcomes.Outcome = _returned(claimed, value)
     except BaseException as error:  # noqa: BLE001  (no worker dies of a handler, not even of its SystemExit)
         ended = ended_by(claimed, error)
     finally:
@@ -124,9 +108,9 @@ async def attempt_beside_others(
     claimed: Claimed,
     context: JobContext,
     neighborhood: coroutines.Neighborhood,
-    begin: Callable[[], Outcome | None],
+    begin: Callable[[], outcomes.Outcome | None],
     end: Callable[[], object],
-) -> Outcome:
+) -> outcomes.Outcome:
     """Run a coroutine function in the loop that runs already, and return how it ended.
 
     The calling task is one of its own, whose context nobody else uses. ``begin`` is called right before the handler's
@@ -155,26 +139,26 @@ async def attempt_beside_others(
     try:
         with context.interruptible():
             value = await coroutines.beside_others(handle(), neighborhood, context.remind)
-        ended: Outcome = _returned(claimed, value)
+        ended: outcomes.Outcome = _returned(claimed, value)
     except BaseException as error:  # noqa: BLE001  (no loop ends with a handler, not even with its SystemExit)
         ended = ended_by(claimed, error)
     return refused or _with_facts(ended, context, started)
 
 
-def _expired(claimed: Claimed, now: float) -> NotBegun | None:
+def _expired(claimed: Claimed, now: float) -> outcomes.NotBegun | None:
     """Return the end of a job that waited behind another one until it expired; its next claim ends it."""
     if claimed.row.starts_before is None or now < claimed.row.starts_before:
         return None
-    return NotBegun(claimed=claimed, text=say("Requeued before it began: it has expired", code="expired"))
+    return outcomes.NotBegun(claimed=claimed, text=say("Requeued before it began: it has expired", code="expired"))
 
 
-def _with_facts(ended: Outcome, context: JobContext, started: float) -> Outcome:
+def _with_facts(ended: outcomes.Outcome, context: JobContext, started: float) -> outcomes.Outcome:
     ended.seconds = time.monotonic() - started
     ended.started = started
     if ended.claimed.log_lines is not None:
         ended.log = handler_logs.end(ended.claimed)
     ended.saved_nothing = not context.has_saved
-    if isinstance(ended, Interrupted | Postponed):
+    if isinstance(ended, outcomes.Interrupted | outcomes.Postponed):
         ended.checkpoint = context.unsaved_checkpoint()
     if ended.claimed.observed:
         observers.end(ended.claimed, observers.Ending(ended.word, ended.text, ended.error))
@@ -195,28 +179,30 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return [leaf for leaves in nested for leaf in leaves]
 
 
-def ended_by(claimed: Claimed, error: BaseException) -> Outcome:
+def ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
     """Return the outcome of an attempt that this error ended; to be called while the error is handled."""
     try:
         return _judged(claimed, _essence(error))
     except Exception:  # noqa: BLE001  (an exception whose own attributes raise)
         name = type(error).__name__
-        return Raised(claimed=claimed, kind=TRANSIENT, text=name, traceback=_traceback(claimed.mask), error=error)
+        return outcomes.Raised(
+            claimed=claimed, kind=outcomes.TRANSIENT, text=name, traceback=_traceback(claimed.mask), error=error
+        )
 
 
-def _judged(claimed: Claimed, error: BaseException) -> Outcome:
+def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
     match error:
         case AttemptLost():
-            return Interrupted(claimed=claimed, text=ATTEMPT_LOST)
+            return outcomes.Interrupted(claimed=claimed, text=ATTEMPT_LOST)
         case JobCanceled():
-            return Canceled(claimed=claimed)
+            return outcomes.Canceled(claimed=claimed)
         case JobTimedOut():
-            return TimedOut(claimed=claimed, traceback=_traceback(claimed.mask), error=error)
+            return outcomes.TimedOut(claimed=claimed, traceback=_traceback(claimed.mask), error=error)
         case WorkerStopping():
-            return Interrupted(claimed=claimed, text=say("The worker was shut down", code="worker_stopped"))
+            return outcomes.Interrupted(claimed=claimed, text=say("The worker was shut down", code="worker_stopped"))
         case RetryLater():
-            told = readable(error, claimed.mask)
-            return Postponed(claimed=claimed, delay=error.seconds, text=told)
+            told = outcomes.readable(error, claimed.mask)
+            return outcomes.Postponed(claimed=claimed, delay=error.seconds, text=told)
     return _raised(claimed, error)
 
 
@@ -226,10 +212,10 @@ def _call(claimed: Claimed, context: JobContext) -> Any:
     return coroutines.run(value, context.remind) if inspect.isawaitable(value) else value
 
 
-def _returned(claimed: Claimed, value: Any) -> Outcome:
+def _returned(claimed: Claimed, value: Any) -> outcomes.Outcome:
     """Return the outcome with the handler's result, or a permanent error where that cannot be stored."""
     if value is None:
-        return Returned(claimed=claimed)
+        return outcomes.Returned(claimed=claimed)
     if not isinstance(value, dict):
         text = "The handler returned %(type)s; it must return a dict or None."
         return _unstorable(claimed, NotStorable(say(text, code="not_a_dict", type=type(value).__name__)))
@@ -242,23 +228,23 @@ def _returned(claimed: Claimed, value: Any) -> Outcome:
         text = "output_reference has %(length)d characters; at most %(most)d are accepted."
         values = {"length": len(reference), "most": MAX_REFERENCE}
         return _unstorable(claimed, NotStorable(say(text, code="wrong_length", **values)))
-    return Returned(claimed=claimed, result=result, output_reference=reference)
+    return outcomes.Returned(claimed=claimed, result=result, output_reference=reference)
 
 
-def _unstorable(claimed: Claimed, error: NotStorable) -> Raised:
+def _unstorable(claimed: Claimed, error: NotStorable) -> outcomes.Raised:
     text = say(claimed.mask(str(error)), code=error.code)
-    return Raised(claimed=claimed, kind=PERMANENT, text=text, error=error)
+    return outcomes.Raised(claimed=claimed, kind=outcomes.PERMANENT, text=text, error=error)
 
 
-def _raised(claimed: Claimed, error: BaseException) -> Raised:
-    verdict = classify(error)
-    return Raised(
+def _raised(claimed: Claimed, error: BaseException) -> outcomes.Raised:
+    verdict = outcomes.classify(error)
+    return outcomes.Raised(
         claimed=claimed,
         kind=verdict.kind,
-        text=readable(error, claimed.mask),
+        text=outcomes.readable(error, claimed.mask),
         traceback=_traceback(claimed.mask),
         retry_after=verdict.retry_after,
-        place="" if is_expected(error) else place_of(error),
+        place="" if outcomes.is_expected(error) else outcomes.place_of(error),
         error=error,
     )
 

@@ -24,20 +24,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing, transitions
 from django_jobs.engine.actors import WORKER, Actor
 from django_jobs.engine.dispatch import tickets
-from django_jobs.engine.execution import breaker
-from django_jobs.engine.execution.outcomes import (
-    PERMANENT,
-    TRANSIENT,
-    Canceled,
-    Interrupted,
-    NotBegun,
-    Outcome,
-    Postponed,
-    Raised,
-    Returned,
-    TimedOut,
-    readable,
-)
+from django_jobs.engine.execution import breaker, outcomes
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import NOW, After, Attempt, AttemptKey, Move, Moved
@@ -65,7 +52,7 @@ def requeued_by_dispatch(jobs: Sequence[Job], moves: Sequence[Move]) -> list[Mov
 # Storing attempts whose handlers returned.
 
 
-def complete_jobs(items: Sequence[Returned], worker_name: str) -> list[Moved]:
+def complete_jobs(items: Sequence[outcomes.Returned], worker_name: str) -> list[Moved]:
     """Move the jobs of these attempts to Completed, count that for the breakers of their types and store their logs."""
     now = time.monotonic()
     moves = [
@@ -110,7 +97,7 @@ def complete_jobs(items: Sequence[Returned], worker_name: str) -> list[Moved]:
 INSERT_BYTES: Final = 4_000_000
 
 
-def _save_notes(ended: Iterable[Outcome]) -> None:
+def _save_notes(ended: Iterable[outcomes.Outcome]) -> None:
     """Store what these attempts noted for the next ones and wrote to the log, beside their ends.
 
     What the database refuses holds up no end.
@@ -153,7 +140,7 @@ KILLED: Final = "its process was killed, because the handler did not stop"
 _ENDED: dict[str, Any] = {"lease_expires_at": None}
 
 
-def move_for(job: Job, ended: Outcome) -> Move:
+def move_for(job: Job, ended: outcomes.Outcome) -> Move:
     """Return the move of a job whose attempt did not return, with what is known of the handler.
 
     It began when its outcome says, where the new status keeps that. The claim, which wrote ``started_at`` first, came
@@ -161,7 +148,7 @@ def move_for(job: Job, ended: Outcome) -> Move:
     """
     item = _judged(job, ended)
     values = {**item.values, "fileless_attempts": ended.fileless_attempts}
-    if not isinstance(ended, NotBegun):
+    if not isinstance(ended, outcomes.NotBegun):
         values["begun_attempt"] = ended.claimed.attempt
     if ended.started:
         values.setdefault("started_at", After(ended.started - time.monotonic()))
@@ -171,24 +158,24 @@ def move_for(job: Job, ended: Outcome) -> Move:
     return replace(item, values=values)
 
 
-def _judged(job: Job, item: Outcome) -> Move:
+def _judged(job: Job, item: outcomes.Outcome) -> Move:
     """A requested cancel overrules every outcome."""
     match item:
-        case _ if job.cancel_requested_at is not None or isinstance(item, Canceled):
+        case _ if job.cancel_requested_at is not None or isinstance(item, outcomes.Canceled):
             return canceled_move(job, getattr(item, "traceback", ""))
-        case Interrupted():
+        case outcomes.Interrupted():
             return requeue_move(job, item.text)
-        case Postponed():
+        case outcomes.Postponed():
             later = After(min(item.delay, RetryLater.MAX_SECONDS))
             values = {**_ENDED, "ready_at": later, "run_at": later, "worker_name": ""}
             return _to(job, Status.PENDING, values, item.text)
-        case Raised() if item.kind == PERMANENT:
-            error = _error(PERMANENT, item.text, item.traceback, item.place)
+        case outcomes.Raised(kind=outcomes.PERMANENT):
+            error = _error(outcomes.PERMANENT, item.text, item.traceback, item.place)
             values = {**_ENDED, **error, "completed_at": NOW}
             return _to(job, Status.DEAD_LETTER, values, item.text, item.traceback)
-        case Raised():
+        case outcomes.Raised():
             return _retry(job, Status.FAILED, item.text, item.traceback, item.retry_after, item.place)
-        case TimedOut():
+        case outcomes.TimedOut():
             return timed_out(job, item.traceback)
         case _:
             raise TypeError(f"unknown outcome {item!r}")
@@ -256,7 +243,7 @@ def back_off(retry: int, delay: float, jitter: float) -> float:
 def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float | None, place: str = "") -> Move:
     """Return the move to Failed or Timed Out, with the moment of the next try while retries remain."""
     # The line at which a timeout came says nothing of its kind.
-    error = _error(TRANSIENT, text, traceback if status == Status.FAILED else "", place)
+    error = _error(outcomes.TRANSIENT, text, traceback if status == Status.FAILED else "", place)
     values = {**_ENDED, **error, "next_retry_at": None, "ready_at": None}
     if job.retry_count < job.max_retries:
         delay = retry_after
@@ -279,14 +266,14 @@ Tracebacks = Mapping[AttemptKey, str]
 NO_TRACEBACKS: Final[Tracebacks] = MappingProxyType({})
 
 
-def settle(ended: Sequence[Outcome], worker_name: str) -> list[Outcome]:
+def settle(ended: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes.Outcome]:
     """Store how these attempts ended, and return those whose rows are in use: settle them again later.
 
     The end of an attempt that no longer owns its job in this worker's name is not stored. Raises only when the database
     cannot be reached; the same call may be repeated then.
     """
-    returned = [item for item in ended if isinstance(item, Returned)]
-    others = [item for item in ended if not isinstance(item, Returned)]
+    returned = [item for item in ended if isinstance(item, outcomes.Returned)]
+    others = [item for item in ended if not isinstance(item, outcomes.Returned)]
     moved = _halving(returned, complete_jobs, worker_name) + _halving(others, _settle_others, worker_name)
     stored = {(item.pk, item.attempt) for item in moved}
     missing = [item for item in ended if item.claimed.key not in stored]
@@ -309,7 +296,7 @@ def still_running(attempts: Attempts, worker_name: str | None = None) -> set[Att
     return set(rows.values_list("pk", "attempt")).intersection(attempts)
 
 
-def settle_all(ended: Sequence[Outcome], worker_name: str) -> None:
+def settle_all(ended: Sequence[outcomes.Outcome], worker_name: str) -> None:
     """Settle these attempts, again and again while rows are in use; for callers with nothing else to do."""
     while ended := settle(ended, worker_name):
         time.sleep(timing.SETTLE_IN_USE_SECONDS)
@@ -331,26 +318,28 @@ def _halving(items: Sequence[Any], store: Callable[[Sequence[Any], str], list[Mo
     return _halving(items[:middle], store, worker_name) + _halving(items[middle:], store, worker_name)
 
 
-def refused(item: Outcome, error: Exception) -> Raised:
+def refused(item: outcomes.Outcome, error: Exception) -> outcomes.Raised:
     """Return the outcome of an attempt whose own outcome the database refuses."""
     text = say(
         "The result cannot be stored: the database refused it (%(error)s).",
         code="not_storable",
         error=type(error).__name__,
     )
-    trace = readable(error, item.claimed.mask)
-    return Raised(claimed=item.claimed, kind=PERMANENT, text=text, traceback=trace, error=error, log=item.log)
+    trace = outcomes.readable(error, item.claimed.mask)
+    return outcomes.Raised(
+        claimed=item.claimed, kind=outcomes.PERMANENT, text=text, traceback=trace, error=error, log=item.log
+    )
 
 
-def is_large(item: Outcome) -> bool:
+def is_large(item: outcomes.Outcome) -> bool:
     """Return whether the result is so large that a database may close the connection, as MariaDB does."""
-    return isinstance(item, Returned) and len(json.dumps(item.result)) > LARGE_BYTES
+    return isinstance(item, outcomes.Returned) and len(json.dumps(item.result)) > LARGE_BYTES
 
 
-def _settle_others(items: Sequence[Outcome], worker_name: str) -> list[Moved]:
-    outcomes = {item.claimed.pk: item for item in items}
-    attempts = [item.claimed.key for item in outcomes.values()]
-    return _end(attempts, lambda job: move_for(job, outcomes[job.pk]), worker_name, outcomes=outcomes)
+def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[Moved]:
+    outcome_of = {item.claimed.pk: item for item in items}
+    attempts = [item.claimed.key for item in outcome_of.values()]
+    return _end(attempts, lambda job: move_for(job, outcome_of[job.pk]), worker_name, outcome_of=outcome_of)
 
 
 def _end(
@@ -358,7 +347,7 @@ def _end(
     move_of: Callable[[Job], Move],
     worker_name: str,
     actor: Actor = WORKER,
-    outcomes: Mapping[int, Outcome] = MappingProxyType({}),
+    outcome_of: Mapping[int, outcomes.Outcome] = MappingProxyType({}),
 ) -> list[Moved]:
     """End those of these attempts that the worker still owns, except rows in use, and store what goes with their ends.
 
@@ -371,10 +360,10 @@ def _end(
         rows = database.locked(Job.primary.filter(pk__in=list(expected)), skip=True)
         running = [job for job in rows if job.status == Status.RUNNING and job.worker_name == worker_name]
         jobs = [job for job in running if job.attempt == expected[job.pk]]
-        ended = [outcomes[job.pk] for job in jobs if outcomes]
+        ended = [outcome_of[job.pk] for job in jobs if outcome_of]
         _save_notes(ended)
-        types = {job.job_type_id for job in jobs if not outcomes or outcomes[job.pk].claimed.row.breaker_failures}
-        failing = AWAITING_RETRY if outcomes else [Status.TIMED_OUT]
+        types = {job.job_type_id for job in jobs if not outcome_of or outcome_of[job.pk].claimed.row.breaker_failures}
+        failing = AWAITING_RETRY if outcome_of else [Status.TIMED_OUT]
         moves = requeued_by_dispatch(jobs, breaker.count_ends(jobs, [move_of(job) for job in jobs], types, failing))
         errors = {item.claimed.pk: item.error for item in ended}
         moves = [_blaming(item, job, errors.get(job.pk)) for item, job in zip(moves, jobs, strict=True)]
