@@ -23,10 +23,9 @@ from django_jobs.engine.insight.status import describe
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
-from django_jobs.exceptions import InvalidOperation, JobNotFound, JobsError
+from django_jobs.exceptions import InvalidOperation, JobNotFound
 from django_jobs.management.shell import (
     ExitCode,
-    JsonAnswers,
     Refused,
     ShellCommand,
     acting_user,
@@ -35,8 +34,6 @@ from django_jobs.management.shell import (
     did_you_mean,
     quoted,
     read_ids,
-    refusal_of,
-    told_plainly,
     usage,
 )
 from django_jobs.models import JobType, Operation
@@ -83,19 +80,14 @@ class NamedJobsCommand(ShellCommand):
         return f". {known_filters()}"
 
     def handle(self, *args: Any, **options: Any) -> None:
-        given: dict[str, Any] = {}
-        with told_plainly():
-            user = acting_user(options["user"])
-            try:
-                given = given_filters(options, self.default_status)
-                if options["ids"]:
-                    self._do_named(options, given, user)
-                else:
-                    self._do_matching(options, given, user)
-            except InvalidOperation as error:
-                raise refused_operation(error, given, user) from error
-            except JobsError as error:
-                raise refusal_of(error) from error
+        user, given = acting_user(options["user"]), given_filters(options, self.default_status)
+        if options["ids"]:
+            self._do_named(options, given, user)
+            return
+        try:
+            self._do_matching(options, given, user)
+        except InvalidOperation as error:
+            raise refused_operation(error, given, user) from error
 
     def _do_matching(self, options: dict[str, Any], given: dict[str, Any], user: Any) -> None:
         if not given:
@@ -262,7 +254,7 @@ PAUSE_SECONDS: Final = 1.0
 class OperationRun:
     """An operation that a command starts, in the name of a user or of server code."""
 
-    def __init__(self, command: JsonAnswers, asked: OperationRequest, user: Any = None) -> None:
+    def __init__(self, command: ShellCommand, asked: OperationRequest, user: Any = None) -> None:
         self._command = command
         self._asked = asked
         self._user = user
@@ -362,7 +354,7 @@ ENDS: Final = {Status.DEAD_LETTER: ("failed", ExitCode.REFUSED), Status.CANCELED
 class JobWatch:
     """One wait for one job, whose status is told as ``user`` reads it. The database may be away meanwhile."""
 
-    def __init__(self, command: JsonAnswers, status: JobStatus, timeout: float | None, user: Any = None) -> None:
+    def __init__(self, command: ShellCommand, status: JobStatus, timeout: float | None, user: Any = None) -> None:
         self._command = command
         self._status = status
         self._started = time.monotonic()

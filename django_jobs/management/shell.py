@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, NoReturn, TextIO
+from typing import Any, Final, NoReturn
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
@@ -72,10 +72,11 @@ class ExitCode(enum.IntEnum):
 NOTHING: Final = "-"
 
 
-class JsonAnswers(BaseCommand):
-    """A command with ``--json``: what it has to say goes to stdout as one line of JSON.
+class ShellCommand(BaseCommand):
+    """A command that answers people, or programs with ``--json``, and does not wait for a database that is away.
 
-    An error goes to stderr, as a sentence or as a line ``{"error": {"code": …, "message": …, "exit_code": …}}``.
+    Its answer goes to stdout, for programs as one line of JSON. An error goes to stderr, as a sentence or as a line
+    ``{"error": {"code": …, "message": …, "exit_code": …}}``.
     """
 
     as_json = False
@@ -84,7 +85,6 @@ class JsonAnswers(BaseCommand):
     #: What is added where an argument is unknown.
     hint = ""
     _called_from_command_line = False
-    _arguments: tuple[str, ...] = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
@@ -101,15 +101,13 @@ class JsonAnswers(BaseCommand):
         return options
 
     def run_from_argv(self, argv: list[str]) -> None:
-        self._arguments = tuple(argv)
+        self.as_json = "--json" in argv
         super().run_from_argv(argv)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.as_json = bool(options.get("json"))
         try:
-            # Our commands speak English, also what they quote of refusals that pages show in their language.
-            with translation.override(None):
-                return super().execute(*args, **options)
+            return self._execute(*args, **options)
         except CommandError as error:
             is_told_here = self._called_from_command_line and not options.get("traceback")
             # To people, Django tells what its checks found in many lines.
@@ -117,6 +115,15 @@ class JsonAnswers(BaseCommand):
                 raise
             self._tell_error(error, error.returncode)
             sys.exit(error.returncode)
+
+    def _execute(self, *args: Any, **options: Any) -> str | None:
+        """Check the system and do the work. Raise CommandError for what the database, the settings or we refuse."""
+        try:
+            # Our commands speak English, also what they quote of refusals that pages show in their language.
+            with translation.override(None), told_plainly():
+                return super().execute(*args, **options)
+        except JobsError as error:
+            raise refusal_of(error) from error
 
     def say(self, facts: dict[str, Any], text: str | None = None) -> None:
         """Write the answer: the facts with ``--json``, else the text, or what the facts say in lines."""
@@ -138,8 +145,7 @@ class JsonAnswers(BaseCommand):
             self.stderr.flush()
 
     def _refuse_usage(self, parser: CommandParser, tell: Any, message: str) -> NoReturn:
-        if parser.called_from_command_line and "--json" in self._arguments:
-            self.as_json = True
+        if parser.called_from_command_line and self.as_json:
             self._tell_error(Refused(message, code="usage"), ExitCode.USAGE)
             sys.exit(ExitCode.USAGE)
         tell(message)
@@ -201,17 +207,6 @@ def _in_words(value: Any) -> str:
     if value in (None, ""):
         return NOTHING
     return f"{value:.1f}" if isinstance(value, float) else str(value).splitlines()[0]
-
-
-class ShellCommand(JsonAnswers):
-    """A command that answers people or programs, and does not wait for a database that is away.
-
-    Some of Django's checks ask the database; since 6.1 also some of those that run before every command.
-    """
-
-    def check(self, *args: Any, **kwargs: Any) -> None:
-        with told_plainly():
-            super().check(*args, **kwargs)
 
 
 def _options_meant(parser: CommandParser, rest: Sequence[str]) -> str:
@@ -322,11 +317,11 @@ def acting_user(name: str | None) -> Any:
     return found
 
 
-def confirm(command: JsonAnswers, question: str, *, is_agreed: bool) -> None:
+def confirm(command: ShellCommand, question: str, *, is_agreed: bool) -> None:
     """Ask whether to go on, and raise Refused unless the answer is yes. Without a terminal nobody can be asked."""
     if is_agreed:
         return
-    if not is_terminal():
+    if not sys.stdin.isatty():
         text = say(
             "Nothing was done: %(question)s, and nobody is there to be asked. With --yes it is done without asking.",
             code="nobody_there",
@@ -336,33 +331,12 @@ def confirm(command: JsonAnswers, question: str, *, is_agreed: bool) -> None:
     # To stderr, since what is on stdout may be read by a program.
     command.stderr.write(f"{question}. Type yes to go on: ", lambda line: line, ending="")
     command.stderr.flush()
-    if not answers_yes():
-        raise Refused("Nothing was done.", code="not_confirmed")
-
-
-# Standard input, which may be a terminal, a pipe, or closed by the caller: then Python has none.
-
-
-def standard_input() -> TextIO:
-    """Return standard input. Raises Refused where it is closed."""
-    stream: TextIO | None = sys.stdin
-    if stream is None:
-        raise usage(say("There is no standard input to read from: it is closed.", code="no_input"))
-    return stream
-
-
-def is_terminal() -> bool:
-    """Return whether somebody is there to be asked."""
-    stream: TextIO | None = sys.stdin
-    return stream is not None and stream.isatty()
-
-
-def answers_yes() -> bool:
-    """Read an answer, and return whether it is yes. The end of the input, or Ctrl+C, is no."""
     try:
-        return input().strip().lower() == "yes"
+        answer = input()
     except (EOFError, KeyboardInterrupt):
-        return False
+        answer = ""
+    if answer.strip().lower() != "yes":
+        raise Refused("Nothing was done.", code="not_confirmed")
 
 
 # Ids that a command is given: as arguments, or one after the other on standard input, which ``-`` stands for.
@@ -372,14 +346,23 @@ MAX_TEXT: Final = 200
 STDIN: Final = "-"
 
 
+def read_text(source: str) -> str:
+    """Return the text of a file, or of standard input. Raises Refused where it cannot be read."""
+    try:
+        return sys.stdin.read() if source == STDIN else Path(source).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise usage(say("%(source)s holds no text in UTF-8.", code="not_utf8", source=source)) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        text = say("%(source)s cannot be read (%(reason)s).", code="unreadable", source=source, reason=reason)
+        raise usage(text) from error
+
+
 def read_ids(words: Iterable[str]) -> list[str]:
     """Return the ids in their order, each once. Raises Refused for input that is no text."""
     given: list[str] = []
-    try:
-        for word in words:
-            given += standard_input().read().split() if word == STDIN else [word]
-    except UnicodeDecodeError as error:
-        raise usage(say("The standard input is no text in UTF-8.", code="not_utf8")) from error
+    for word in words:
+        given += read_text(STDIN).split() if word == STDIN else [word]
     return list(dict.fromkeys(clean_text(word, MAX_TEXT) for word in given))  # a longer text is no id
 
 
@@ -416,7 +399,7 @@ def read_parameters(text: str | None, file: str | None) -> dict[str, Any]:
     if text is not None and file is not None:
         raise usage(say("Give the parameters as an argument or by --file, not both.", code="given_twice"))
     source = STDIN if STDIN in (text, file) else file
-    content = text if source is None else _read(source)
+    content = text if source is None else read_text(source)
     return {} if content is None else read_object(content, "The parameters")
 
 
@@ -424,36 +407,16 @@ def read_object(text: str, what: str) -> dict[str, Any]:
     """Return the object of a JSON text. ``what`` begins the sentence that says what is wrong, in the plural."""
     try:
         found = json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise usage(say("%(what)s are nested too deeply.", code="too_deep", what=what)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise usage(say("%(what)s are no JSON: %(error)s.", code="not_json", what=what, error=str(error))) from error
     if not isinstance(found, dict):
-        text = '%(what)s must be a JSON object such as {"customer": 7}, and this is %(found)s.'
-        raise usage(say(text, code="not_an_object", what=what, found=_named(found)))
+        text = '%(what)s must be a JSON object such as {"customer": 7}.'
+        raise usage(say(text, code="not_an_object", what=what))
     return found
 
 
 def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is none of its values")
-
-
-def _named(value: Any) -> str:
-    if value is None:
-        return "null"
-    return {list: "a list", str: "a text", bool: "true or false"}.get(type(value), "a number")
-
-
-def _read(source: str) -> str:
-    """Return the text of a file, or of standard input."""
-    try:
-        return standard_input().read() if source == STDIN else Path(source).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise usage(say("The parameters are no text in UTF-8.", code="not_utf8")) from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        text = say("--file: %(file)s cannot be read (%(reason)s).", code="unreadable", file=source, reason=reason)
-        raise usage(text) from error
 
 
 # What our commands share: they wait for the database, and say plainly why they cannot work.

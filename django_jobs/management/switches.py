@@ -24,8 +24,6 @@ from django_jobs.management.shell import (
     acting_user,
     add_user,
     confirm,
-    refusal_of,
-    told_plainly,
     unknown,
     usage,
 )
@@ -88,16 +86,12 @@ class SwitchCommand(ShellCommand):
         add_user(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with told_plainly():
-            try:
-                user = acting_user(options["user"])
-                targets = list({(item.kind, item.name): item for item in self.targets(options, user)}.values())
-                if not targets:
-                    raise self._nothing(options)
-                self._ask(options, targets)
-                self._tell([self._switched(item, user) for item in targets])
-            except JobsError as error:
-                raise refusal_of(error) from error
+        user = acting_user(options["user"])
+        targets = list({(item.kind, item.name): item for item in self.targets(options, user)}.values())
+        if not targets:
+            raise self._nothing(options)
+        self._ask(options, targets)
+        self._tell([self._switched(item, user) for item in targets])
 
     def targets(self, options: dict[str, Any], user: Any) -> Iterator[Switchable]:
         """Yield what the options name. Raises Refused for a name that is not there."""

@@ -8,9 +8,8 @@ from django.core.management.base import CommandParser
 
 from django_jobs.engine.control import operations
 from django_jobs.engine.insight.filter import ALL, LIST_TERMS
-from django_jobs.exceptions import JobsError
 from django_jobs.management.jobs import NamedJobsCommand
-from django_jobs.management.shell import acting_user, refusal_of, told_plainly, usage
+from django_jobs.management.shell import acting_user, usage
 from django_jobs.management.switches import find_operation
 from django_jobs.models import Operation
 from django_jobs.texts import say
@@ -39,14 +38,8 @@ class Command(NamedJobsCommand):
         if options["ids"] or any(options[name] not in (None, False) for name in OF_JOBS):
             text = "--stop-operation takes --user alone: no ids, no filter, no --rate, --wait or --dry-run."
             raise usage(say(text, code="takes_nothing_else"))
-        with told_plainly():
-            try:
-                self._stop(options["stop_operation"], acting_user(options["user"]))
-            except JobsError as error:
-                raise refusal_of(error) from error
-
-    def _stop(self, number: str, user: Any) -> None:
-        operation = find_operation(number, user)
+        user = acting_user(options["user"])
+        operation = find_operation(options["stop_operation"], user)
         result = "stopped" if operations.stop(operation, user=user) else "unchanged"
         facts = {"operation": operation.pk, "result": result, "state": str(operation.state)}
         self.say(facts, f"operation {operation.pk}: {result}")

@@ -10,10 +10,10 @@ from django.core.management.base import BaseCommand
 from django.db import Error
 
 from django_jobs.engine.insight.problems import OK, PROBLEM, WARNING, examine
-from django_jobs.management.shell import JsonAnswers, Refused
+from django_jobs.management.shell import Refused, ShellCommand
 
 
-class Command(JsonAnswers):
+class Command(ShellCommand):
     help = (
         "Examines the running setup: database, broker, workers, scheduler, waiting, batches, job types and their "
         "handlers. Exits with 1 if there are problems."

@@ -17,14 +17,13 @@ from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.schedules.definitions import erase_schedules
 from django_jobs.engine.store import database
-from django_jobs.management.shell import ExitCode, Refused, ShellCommand, answers_yes, is_terminal, told_plainly, usage
+from django_jobs.management.shell import ExitCode, Refused, ShellCommand, confirm, usage
 from django_jobs.models import FileDeletion
 from django_jobs.texts import say
 
 logger = logging.getLogger("django_jobs")
 
 MAX_DAYS = 36_500
-ASKS = "This cannot be undone. Type yes to erase it: "
 DAYS_HELP = (
     "Ended more than N days ago (RETENTION_DAYS). A job type that has retention days of its own keeps to them; with "
     "--organization, N counts for all types."
@@ -49,16 +48,15 @@ class Command(ShellCommand):
         days = options["days"]
         if days is not None and not 0 <= days <= MAX_DAYS:
             raise usage(say("--days must be between 0 and %(most)d.", code="out_of_range", most=MAX_DAYS))
-        with told_plainly():
-            if options["organization"] is None and options["organization_pk"] is None:
-                self._prune(days, None, "all")
-                return
-            meant = self._find(days, options["organization"], options["organization_pk"])
-            self._confirm(meant, days, is_agreed=options["yes"])
-            self._prune(days, meant.pk, str(meant))
-            if not meant.is_living:
-                erase_schedules(meant.pk)
-                batches.erase_batches(meant.pk)
+        if options["organization"] is None and options["organization_pk"] is None:
+            self._prune(days, None, "all")
+            return
+        meant = self._find(days, options["organization"], options["organization_pk"])
+        self._confirm(meant, days, is_agreed=options["yes"])
+        self._prune(days, meant.pk, str(meant))
+        if not meant.is_living:
+            erase_schedules(meant.pk)
+            batches.erase_batches(meant.pk)
 
     def _find(self, days: float | None, organization: str | None, key: str | None) -> Meant:
         """Return the one organization that is meant.
@@ -87,21 +85,12 @@ class Command(ShellCommand):
         """Say what will be deleted, and raise Refused unless the answer is yes."""
         # What programs read has stdout to itself.
         out = self.stderr if self.as_json else self.stdout
-        out.write(f"To be erased, of {meant}: {measure(meant.pk, _cutoff(days))}.", lambda line: line)
+        count = measure(meant.pk, _cutoff(days))
+        out.write(f"To be erased, of {meant}: {count}.", lambda line: line)
         if meant.is_living:
             out.write("This organization exists: its members lose these jobs and files.", lambda line: line)
-        if is_agreed:
-            return
-        if not is_terminal():
-            text = say(
-                "Nothing was erased: nobody is there to be asked. With --yes it is done without asking.",
-                code="nobody_there",
-            )
-            raise Refused(text, code="not_confirmed")
-        out.write(ASKS, lambda line: line, ending="")
         out.flush()
-        if not answers_yes():
-            raise Refused("Nothing was erased.", code="not_confirmed")
+        confirm(self, f"{count.jobs:,} ended jobs would be erased for ever", is_agreed=is_agreed)
 
     def _prune(self, days: float | None, organization_pk: Any, whose: str) -> None:
         erases = organization_pk is not None

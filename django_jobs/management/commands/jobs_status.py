@@ -12,7 +12,7 @@ from django_jobs.engine.alerts.reading import read_all_alerts
 from django_jobs.engine.alerts.telling import plain_text
 from django_jobs.engine.insight.inspection import snapshot
 from django_jobs.engine.store import database
-from django_jobs.management.shell import ShellCommand, told_plainly
+from django_jobs.management.shell import ShellCommand
 
 PAUSE_SECONDS = 2.0
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
@@ -25,11 +25,10 @@ class Command(ShellCommand):
         parser.add_argument("--watch", action="store_true", help="Show it again every two seconds, until Ctrl+C.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with told_plainly():
-            if options["watch"]:
-                self._watch()
-            else:
-                self.say(status_facts())
+        if options["watch"]:
+            self._watch()
+        else:
+            self.say(status_facts())
 
     def _watch(self) -> None:
         try:

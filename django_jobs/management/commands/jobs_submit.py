@@ -14,7 +14,7 @@ from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.submit import submit_job
 from django_jobs.engine.submission.values import ON_DUPLICATE
-from django_jobs.exceptions import InvalidSubmission, JobsError
+from django_jobs.exceptions import InvalidSubmission
 from django_jobs.management.jobs import JobWatch
 from django_jobs.management.shell import (
     ExitCode,
@@ -28,7 +28,6 @@ from django_jobs.management.shell import (
     read_parameters,
     refusal_of,
     seconds,
-    told_plainly,
     usage,
 )
 from django_jobs.models import JobType
@@ -70,17 +69,13 @@ class Command(ShellCommand):
             text = "--timeout goes with --wait; how long an attempt may take is --job-timeout."
             raise usage(say(text, code="needs_wait"))
         parameters = read_parameters(options["parameters"], options["file"])
-        with told_plainly():
-            user = acting_user(options["user"])
-            try:
-                given = _given(options)
-                job = submit_job(options["job_type"], options["organization"], parameters, user=user, **given)
-            except InvalidSubmission as error:
-                raise _refused(error, options, user) from error
-            except JobsError as error:
-                raise refusal_of(error) from error
-            # Whoever may submit is told of it, also where a policy hides the job from them; and no secret is.
-            status = describe(Scope().job(job), user=user)
+        user, given = acting_user(options["user"]), _given(options)
+        try:
+            job = submit_job(options["job_type"], options["organization"], parameters, user=user, **given)
+        except InvalidSubmission as error:
+            raise _refused(error, options, user) from error
+        # Whoever may submit is told of it, also where a policy hides the job from them; and no secret is.
+        status = describe(Scope().job(job), user=user)
         self._tell_hindrance(status)
         fault = None
         if options["wait"]:

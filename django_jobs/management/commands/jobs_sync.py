@@ -10,7 +10,7 @@ from django_jobs.engine.job_types import declared_types
 from django_jobs.engine.job_types.declared_types import Difference
 from django_jobs.engine.schedules import declared_schedules
 from django_jobs.engine.store import database
-from django_jobs.management.shell import Refused, ShellCommand, Unavailable, told_plainly
+from django_jobs.management.shell import Refused, ShellCommand, Unavailable
 
 
 class Command(ShellCommand):
@@ -23,17 +23,16 @@ class Command(ShellCommand):
         parser.add_argument("--check", action="store_true", help="Only say what it would do.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with told_plainly():
-            using = database.alias()
-            try:
-                found = declared_types.type_differences(using=using)
-            except declared_types.NoTable as error:
-                raise Unavailable(str(error)) from error
-            schedules = declared_schedules.schedule_differences(using=using)
-            if not options["check"]:
-                found = declared_types.sync_declared_types(using=using)
-                schedules = declared_schedules.sync_declared_schedules(using=using)
-            left, taken = declared_types.undeclared_types(using=using), declared_schedules.taken_names(using=using)
+        using = database.alias()
+        try:
+            found = declared_types.type_differences(using=using)
+        except declared_types.NoTable as error:
+            raise Unavailable(str(error)) from error
+        schedules = declared_schedules.schedule_differences(using=using)
+        if not options["check"]:
+            found = declared_types.sync_declared_types(using=using)
+            schedules = declared_schedules.sync_declared_schedules(using=using)
+        left, taken = declared_types.undeclared_types(using=using), declared_schedules.taken_names(using=using)
         types, others = [_facts(item) for item in found], [_facts(item) for item in schedules]
         self.say({"check": options["check"], "job_types": types, "schedules": others, "undeclared": left})
         if taken:
