@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
 import socket
 import sys
 import threading
@@ -30,56 +29,44 @@ MAX_CLIENTS: Final = 16
 Routes = Mapping[str, Callable[[str], Reply]]
 
 
-def listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens at this port; without a host at all addresses of this machine.
 
     Raises OSError where somebody else does, or the host is not this machine.
     """
     if not host and socket.has_dualstack_ipv6():
         with contextlib.suppress(OSError):  # no IPv6 on this machine, or the port is taken, which is told below
-            return _closed_in_forks(socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True))
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
     family = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0][0]  # noqa: S104  (told above)
-    return _closed_in_forks(socket.create_server((host, port), family=family))
+    return socket.create_server((host, port), family=family)
 
 
-def _closed_in_forks(listening: socket.socket) -> socket.socket:
-    """Have processes that are forked from this one close it: else a child that outlives it would hold the port."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=listening.close)
-    return listening
+class ProbeServer(ThreadingHTTPServer):
+    """The library's, from its start until it is closed; its threads are a bounded pool, its clients have little time.
 
+    No process is forked from one that has such a server: it would hold the port.
+    """
 
-class ProbeServer:
-    """Answers at a socket that listens, until it is closed."""
-
-    def __init__(self, listening: socket.socket, routes: Routes) -> None:
-        self._server = _Server(listening, routes)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="probes", daemon=True)
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        """The port at which it listens."""
-        return int(self._server.socket.getsockname()[1])
-
-    def close(self) -> None:
-        """Free the port, and let go of the clients."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    """The library's, whose threads are a bounded pool, and whose clients have a time limit."""
-
-    def __init__(self, listening: socket.socket, routes: Routes) -> None:
+    def __init__(self, host: str, port: int, routes: Routes) -> None:
+        """Listen and answer. Raises OSError where nothing can listen."""
+        listening = _listen(host, port)
         super().__init__(listening.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
-        self.socket = listening
+        self.socket, self.server_port = listening, listening.getsockname()[1]
         self.routes = routes
         self._pool = ThreadPoolExecutor(MAX_CLIENTS, thread_name_prefix="probe")
         #: Until when each client has time.
         self._clients: dict[socket.socket, float] = {}
+        self._thread = threading.Thread(target=self.serve_forever, name="probes", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Free the port, and let go of the clients."""
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+        self._hang_up(math.inf)
+        self._pool.shutdown()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._clients[request] = time.monotonic() + MAX_SECONDS
@@ -99,17 +86,12 @@ class _Server(ThreadingHTTPServer):
                 with contextlib.suppress(OSError):
                     request.shutdown(socket.SHUT_RDWR)
 
-    def server_close(self) -> None:
-        super().server_close()
-        self._hang_up(math.inf)
-        self._pool.shutdown()
-
     def handle_error(self, request: Any, client_address: Any) -> None:
         logger.debug("event=probe_failed client=%s error=%r", client_address, sys.exception())
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: ProbeServer
     timeout = SILENT_SECONDS
     # Else the end of a long answer waits for the client's word that it got the beginning, which some delay.
     disable_nagle_algorithm, wbufsize = True, -1

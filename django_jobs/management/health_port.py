@@ -8,7 +8,7 @@ from django_jobs.engine.insight import rollups
 from django_jobs.engine.insight.rollups import ProcessCounts
 from django_jobs.health.lookouts import Lookouts
 from django_jobs.health.notes import HealthNotes, Reply, json_reply, live, ready
-from django_jobs.health.server import ProbeServer, listen
+from django_jobs.health.server import ProbeServer
 
 
 class HealthPort:
@@ -24,7 +24,7 @@ class HealthPort:
             "/ready": lambda _: json_reply(*ready(notes)),
             "/metrics": self._scrape,
         }
-        self._server = ProbeServer(listen(host, port), routes)
+        self._server = ProbeServer(host, port, routes)
 
     def work(self) -> None:
         """Look out for database and broker, and count what this process does, from now on."""
