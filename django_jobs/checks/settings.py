@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,15 +27,11 @@ from django_jobs.statuses import Priority
 MAX_RETENTION_DAYS: Final = 365_000
 
 
-def is_number(value: Any, least: float = 0, *, endless: bool = False) -> bool:
-    """Return whether a setting is a number from ``least`` on; an infinite one only where it may be endless."""
+def is_number(value: Any, *, endless: bool = False) -> bool:
+    """Return whether a setting is a number from 0 on; one above all floats only where it may be endless."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    try:
-        is_finite = math.isfinite(value)
-    except OverflowError:  # an integer that no float can hold
-        is_finite = False
-    return (is_finite or endless) and value >= least
+    return value >= 0 and (endless or value <= sys.float_info.max)
 
 
 def is_positive(value: Any) -> bool:
