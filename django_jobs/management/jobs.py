@@ -34,12 +34,13 @@ from django_jobs.management.shell import (
     did_you_mean,
     quoted,
     read_ids,
+    refusal_of,
     usage,
 )
 from django_jobs.models import JobType, Operation
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.statuses import TERMINAL, Status
-from django_jobs.texts import Text, code_of, in_english, said, say
+from django_jobs.texts import code_of, in_english, said, say
 from django_jobs.values import JobStatus, OperationStatus
 
 # What ``jobs_cancel`` and ``jobs_retry`` share: jobs and batches by their ids, or all jobs that a filter names.
@@ -48,6 +49,8 @@ from django_jobs.values import JobStatus, OperationStatus
 #: Outcomes that people are told one by one.
 MAX_TOLD: Final = 20
 NOT_DONE: Final = (REFUSED, UNKNOWN)
+#: Seconds between two looks at an operation.
+PAUSE_SECONDS: Final = 1.0
 #: Options that say how an operation goes.
 OPERATION: Final = ("rate", "stop_above", "try_first")
 
@@ -95,15 +98,49 @@ class NamedJobsCommand(ShellCommand):
             raise usage(say(text, code="names_nothing", filters=known_filters()))
         how = {name: options[name] for name in OPERATION if name in options}
         asked = OperationRequest(action=self.action, filters=JobFilter.read(given, user), **how)
-        run = OperationRun(self, asked, user)
         if options["dry_run"]:
-            run.tell_estimate(run.estimate())
+            found = operations.estimate(asked, user=user)
+            facts = {"count": found.count, "count_capped": found.count_capped, "eta_seconds": found.eta_seconds}
+            self.say(facts, f"{self._would_be(found)}, in about {found.eta_seconds:,.0f} s.")
             return
         if self.asks:
-            confirm(self, run.would_be(run.estimate()), is_agreed=options["yes"])
-        operation = run.start()
+            confirm(self, self._would_be(operations.estimate(asked, user=user)), is_agreed=options["yes"])
+        operation = operations.start_operation(asked, user=user)
+        self._tell(describe_operations([operation], user)[0])
         if options["wait"]:
-            run.wait(operation)
+            self._wait(operation, user)
+
+    def _would_be(self, found: operations.Estimate) -> str:
+        """Return how many jobs it would act on, in words."""
+        more = "more than " if found.count_capped else ""
+        jobs = "job" if found.count == 1 else "jobs"
+        return f"{more}{found.count:,} {jobs} would be {JOB_ACTS[self.action].done}"
+
+    def _tell(self, found: OperationStatus) -> None:
+        self.say(found.as_dict(), in_a_line(found))
+
+    def _wait(self, operation: Operation, user: Any) -> None:
+        """Tell how it goes until its jobs have ended. Raise Refused where it does not come to its end."""
+        last = ""
+        has_warned = False
+        try:
+            while not operation.is_settled and operation.state != Operation.State.PAUSED:
+                time.sleep(PAUSE_SECONDS)
+                operation.refresh_from_db(using=database.alias())
+                if not has_warned and not leader(database.now()).is_alive:
+                    self.stderr.write("No scheduler is alive: nothing happens until one is.")
+                    has_warned = True
+                found = describe_operations([operation], user)[0]
+                if (text := in_a_line(found)) != last:
+                    self._tell(found)
+                    last = text
+        except KeyboardInterrupt:
+            text = say("Operation %(operation)d goes on without being watched.", operation=operation.pk)
+            raise Refused(text, code="interrupted", returncode=ExitCode.NOT_AWAITED) from None
+        if operation.state != Operation.State.DONE:
+            reason = in_english(Operation.Reason(operation.reason).label) if operation.reason else ""
+            told = " ".join(filter(None, [f"It is {operation.state}.", reason, operation.note]))
+            raise Refused(told, code=f"operation_{operation.state}", returncode=ExitCode.NOT_FINISHED)
 
     def _do_named(self, options: dict[str, Any], given: dict[str, Any], user: Any) -> None:
         if given or options["wait"] or any(options.get(name) not in (None, False) for name in OPERATION):
@@ -177,9 +214,6 @@ def _in_words(item: ActOutcome) -> str:
 # Options that name jobs by what they have in common: the filters of REST, for each command that acts on many.
 
 
-FIELDS: Final = {"filters": "the filter", "rate": "--rate", "stop_above": "--stop-above"}
-
-
 def add_filters(parser: Any, statuses: Iterable[str], default: str | None = None) -> None:
     """Add the options, for jobs in these statuses; ``default`` is the one that is meant where none is given."""
     which = parser.add_argument_group("which jobs", "The names are those of the filters of REST.")
@@ -218,19 +252,27 @@ def given_filters(options: dict[str, Any], default: str | None = None) -> dict[s
     return given
 
 
-def fault_in_words(error: InvalidOperation, given: dict[str, Any], user: Any = None) -> tuple[Text, list[str]]:
-    """Return what is wrong with an operation in the words of its options, and the job types that may have been meant.
+def refused_operation(error: InvalidOperation, given: dict[str, Any], user: Any = None) -> Refused:
+    """Return what a command says of an operation that cannot be, in the words of its options.
 
-    A user is not told of types, which may be of what they must not know.
+    The exit code is that of wrong arguments where a name is not there, or something is wrong with the options. A user
+    is not told of types, which may be of what they must not know.
     """
-    if error.codes == {"filters": ["names_all"]}:
-        return say("Say which jobs, or --all. %(filters)s", code="names_nothing", filters=known_filters()), []
-    named = {name: FIELDS.get(name) or (_option(name) if name in LIST_TERMS else name) for name in error.errors}
-    text = " ".join(f"{named[name]}: {' '.join(map(str, texts))}" for name, texts in error.errors.items())
+    parts = [
+        f"{'' if name == 'filters' else f'{_option(name)}: '}{' '.join(map(str, texts))}"
+        for name, texts in error.errors.items()
+    ]
     missing = _missing_types(given.get("job_type", [])) if user is None else {}
-    hints = "".join(f" No job type {quoted(name)}.{did_you_mean(near)}" for name, near in missing.items())
-    code = "unknown_job_type" if missing else next(iter(error.codes.values()))[0]
-    return say("%(text)s", code=code, text=text + hints), [name for near in missing.values() for name in near]
+    parts += [f"No job type {quoted(name)}.{did_you_mean(near)}" for name, near in missing.items()]
+    reason = "unknown_job_type" if missing else next(iter(error.codes.values()))[0]
+    is_refused = reason == "nothing_matches"
+    return Refused(
+        say("%(text)s", code=reason, text=" ".join(parts)),
+        code="nothing_matches" if is_refused else "invalid_operation",
+        returncode=ExitCode.REFUSED if is_refused else ExitCode.USAGE,
+        did_you_mean=[name for near in missing.values() for name in near],
+        **refusal_of(error).facts,
+    )
 
 
 def known_filters() -> str:
@@ -245,82 +287,7 @@ def _missing_types(names: list[str]) -> dict[str, list[str]]:
     return {name: similar_job_types(name) for name in types if name not in there}
 
 
-# Starting an operation on many jobs from a shell: counting, asking, starting it, and telling how it goes.
-
-
-PAUSE_SECONDS: Final = 1.0
-
-
-class OperationRun:
-    """An operation that a command starts, in the name of a user or of server code."""
-
-    def __init__(self, command: ShellCommand, asked: OperationRequest, user: Any = None) -> None:
-        self._command = command
-        self._asked = asked
-        self._user = user
-
-    def estimate(self) -> operations.Estimate:
-        """Return how many jobs it would act on. Raises what the engine raises."""
-        return operations.estimate(self._asked, user=self._user)
-
-    def tell_estimate(self, found: operations.Estimate) -> None:
-        """Tell how many jobs it would act on, and how long it would take."""
-        facts = {"count": found.count, "count_capped": found.count_capped, "eta_seconds": found.eta_seconds}
-        self._command.say(facts, f"{self.would_be(found)}, in about {found.eta_seconds:,.0f} s.")
-
-    def would_be(self, found: operations.Estimate) -> str:
-        """Return how many jobs it would act on, in words."""
-        more = "more than " if found.count_capped else ""
-        jobs = "job" if found.count == 1 else "jobs"
-        return f"{more}{found.count:,} {jobs} would be {JOB_ACTS[self._asked.action].done}"
-
-    def start(self) -> Operation:
-        """Start it, and tell that. Raises what the engine raises."""
-        operation = operations.start_operation(self._asked, user=self._user)
-        self._tell(operation)
-        return operation
-
-    def wait(self, operation: Operation) -> None:
-        """Tell how it goes until its jobs have ended. Raise Refused where it does not come to its end."""
-        last = ""
-        has_warned = False
-        try:
-            while not operation.is_settled and operation.state != Operation.State.PAUSED:
-                time.sleep(PAUSE_SECONDS)
-                operation.refresh_from_db(using=database.alias())
-                if not has_warned and not leader(database.now()).is_alive:
-                    self._command.stderr.write("No scheduler is alive: nothing happens until one is.")
-                    has_warned = True
-                if (text := in_a_line(self._status(operation))) != last:
-                    self._tell(operation)
-                    last = text
-        except KeyboardInterrupt:
-            text = say("Operation %(operation)d goes on without being watched.", operation=operation.pk)
-            raise Refused(text, code="interrupted", returncode=ExitCode.NOT_AWAITED) from None
-        if operation.state != Operation.State.DONE:
-            reason = in_english(Operation.Reason(operation.reason).label) if operation.reason else ""
-            told = " ".join(filter(None, [f"It is {operation.state}.", reason, operation.note]))
-            raise Refused(told, code=f"operation_{operation.state}", returncode=ExitCode.NOT_FINISHED)
-
-    def _tell(self, operation: Operation) -> None:
-        found = self._status(operation)
-        self._command.say(found.as_dict(), in_a_line(found))
-
-    def _status(self, operation: Operation) -> OperationStatus:
-        return describe_operations([operation], self._user)[0]
-
-
-def refused_operation(error: InvalidOperation, given: dict[str, Any], user: Any = None) -> Refused:
-    """Return what a command says of an operation that cannot be.
-
-    The exit code is that of wrong arguments where a name is not there, or something is wrong with the options.
-    """
-    text, meant = fault_in_words(error, given, user)
-    is_refused = text.code == "nothing_matches"
-    fields = {name: [str(item) for item in texts] for name, texts in error.errors.items()}
-    returncode = ExitCode.REFUSED if is_refused else ExitCode.USAGE
-    word = "nothing_matches" if is_refused else "invalid_operation"
-    return Refused(text, code=word, returncode=returncode, fields=fields, did_you_mean=meant)
+# How an operation is told in a line.
 
 
 def in_a_line(found: OperationStatus) -> str:

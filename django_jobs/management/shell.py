@@ -10,37 +10,28 @@ import json
 import math
 import os
 import re
-import signal
 import sys
-import threading
-import time
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final, NoReturn
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper, SystemCheckError
+from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 from django.utils import translation
 
-from django_jobs.engine.dispatch.tickets import installation_id
 from django_jobs.engine.insight.filter import read_moment
 from django_jobs.engine.json_storage import clean_text, is_storable_text
-from django_jobs.engine.store import database
 from django_jobs.exceptions import (
-    BatchNotFound,
     DuplicateJob,
     InvalidOperation,
     InvalidSubmission,
-    JobNotFound,
     JobsError,
     RetryableRefusal,
-    ScheduleNotFound,
 )
 from django_jobs.texts import code_of, said, say
 
@@ -220,6 +211,10 @@ def _options_meant(parser: CommandParser, rest: Sequence[str]) -> str:
 # Why a command did not do what it was told to: a sentence for people, and facts for programs.
 
 
+#: The codes of names that are not there.
+UNKNOWN: Final = frozenset(
+    {"unknown_job_type", "not_synced", "unknown_organization", "unknown_job", "unknown_batch", "unknown_schedule"}
+)
 #: Characters of a name that a sentence quotes.
 MAX_QUOTED = 60
 
@@ -280,13 +275,15 @@ def did_you_mean(meant: Sequence[str]) -> str:
 def refusal_of(error: JobsError) -> Refused:
     """Return what a command says of a refusal of the engine."""
     facts: dict[str, Any] = {}
+    codes = {said(error).code}
     if isinstance(error, InvalidSubmission | InvalidOperation):
         facts["fields"] = {name: [str(text) for text in texts] for name, texts in error.errors.items()}
+        codes |= {code for field in error.codes.values() for code in field}
     if isinstance(error, DuplicateJob):
         facts["job_id"] = error.existing.name if error.is_visible else None
     if isinstance(error, RetryableRefusal):
         facts["retry_after"] = error.retry_after
-    is_unknown = isinstance(error, JobNotFound | BatchNotFound | ScheduleNotFound)
+    is_unknown = not codes.isdisjoint(UNKNOWN)
     code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
     returncode = ExitCode.USAGE if is_unknown else ExitCode.REFUSED
     return Refused(said(error), code="unknown_name" if is_unknown else code, returncode=returncode, **facts)
@@ -419,10 +416,7 @@ def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is none of its values")
 
 
-# What our commands share: they wait for the database, and say plainly why they cannot work.
-
-
-PAUSE_SECONDS = 1.0
+# Why a command cannot work at all, told plainly.
 
 
 @contextlib.contextmanager
@@ -434,113 +428,14 @@ def told_plainly() -> Iterator[None]:
         text = say(
             "%(fault)s. Is it running, and has `manage.py migrate` been run?",
             code="unavailable",
-            fault=_unusable(error),
+            fault=unusable(error),
         )
         raise Unavailable(text) from error
     except ImproperlyConfigured as error:
         raise CommandError(say("%(error)s", code="wrong_setting", error=str(error))) from error
 
 
-class WaitingCommand(BaseCommand):
-    """A command whose system checks wait for the database, except in a burst."""
-
-    is_burst = False
-
-    def execute(self, *args: Any, **options: Any) -> str | None:
-        self.is_burst = bool(options.get("burst"))
-        with _stopped_by_sigterm(self.stderr):
-            database.prepare_lines()
-            return super().execute(*args, **options)
-
-    def check(self, *args: Any, **kwargs: Any) -> None:
-        with_database(partial(super().check, *args, **kwargs), self.stderr, is_burst=self.is_burst)
-
-
-class _StopWanted(SystemExit):
-    """SIGTERM has come before the command had begun its work: an orderly end, with the exit code 0."""
-
-
-@contextlib.contextmanager
-def _stopped_by_sigterm(errors: OutputWrapper) -> Iterator[None]:
-    """End this process at SIGTERM, until the command handles that signal itself.
-
-    The system would do so too, but for the first process of a container: that gets no signal that it does not handle.
-    """
-    if threading.current_thread() is not threading.main_thread():  # only that one may say what signals do
-        yield
-        return
-
-    def stop(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # once is enough: a second one would break into the end
-        raise _StopWanted
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except _StopWanted:
-        errors.write("Stopped before it had begun.")
-        raise
-    finally:
-        if signal.getsignal(signal.SIGTERM) is stop:
-            signal.signal(signal.SIGTERM, before)
-
-
-def await_database(errors: OutputWrapper, *, is_burst: bool = False) -> None:
-    """Wait until the database takes connections, except in a burst.
-
-    Raise CommandError where tables, or columns of this release, are missing.
-    """
-    with_database(_look_at_tables, errors, is_burst=is_burst)
-
-
-def _look_at_tables() -> None:
-    installation_id()
-    late = database.unapplied_migrations()
-    if late and database.lacks_columns():
-        reason = database.behind(late)
-        raise CommandError(say("The database cannot be used: %(reason)s", code=reason.code, reason=reason))
-
-
-def with_database(call: Callable[[], object], errors: OutputWrapper, *, is_burst: bool = False) -> None:
-    """Call once the database takes connections, and again when it leaves meanwhile; a burst does not wait for it.
-
-    Raise CommandError where it is there, and cannot be used: that of workers, whose exit code is 1 then.
-    """
-    try:
-        with told_plainly():
-            _call_once_connected(call, errors, is_burst=is_burst)
-    except Unavailable as error:
-        raise CommandError(said(error)) from error
-    except KeyboardInterrupt:
-        raise CommandError(say("Stopped while it waited for the database.", code="interrupted")) from None
-
-
-def _call_once_connected(call: Callable[[], object], errors: OutputWrapper, *, is_burst: bool) -> None:
-    has_complained = False
-    while True:
-        try:
-            database.connection().ensure_connection()
-            call()
-        except (InterfaceError, OperationalError) as error:
-            if is_burst or not _has_left():
-                raise
-            if not has_complained:
-                errors.write(f"{_unusable(error)}; waiting for it.")
-            has_complained = True
-        else:
-            return
-        # A pooler may take connections while the server behind it is away.
-        database.connection().close()
-        time.sleep(PAUSE_SECONDS)
-
-
-def _has_left() -> bool:
-    """Whether the connection is lost. If not, the error was about what was asked."""
-    connection = database.connection()
-    return connection.connection is None or not connection.is_usable()
-
-
-def _unusable(error: Error) -> str:
+def unusable(error: Error) -> str:
     """Return the first line of what the driver says. The others show a statement or give advice for another case."""
     lines = str(error).splitlines() or [""]
     return f"The database cannot be used ({type(error).__name__}: {lines[0].strip()})"

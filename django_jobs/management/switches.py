@@ -47,14 +47,6 @@ class Switchable(NamedTuple):
     value: Any
 
 
-class Switched(NamedTuple):
-    """What became of a target; ``reason`` is empty unless it was refused."""
-
-    target: Switchable
-    result: str
-    reason: str = ""
-
-
 class SwitchCommand(ShellCommand):
     """A command that pauses or resumes. All names are looked up before anything is switched."""
 
@@ -91,7 +83,7 @@ class SwitchCommand(ShellCommand):
         if not targets:
             raise self._nothing(options)
         self._ask(options, targets)
-        self._tell([self._switched(item, user) for item in targets])
+        self._tell([self._switch(item, user) for item in targets])
 
     def targets(self, options: dict[str, Any], user: Any) -> Iterator[Switchable]:
         """Yield what the options name. Raises Refused for a name that is not there."""
@@ -105,12 +97,14 @@ class SwitchCommand(ShellCommand):
         for kind in self._types(options.get("breaker", ()), user):
             yield Switchable("breaker", kind.pk, kind)
 
-    def _switched(self, target: Switchable, user: Any) -> Switched:
+    def _switch(self, target: Switchable, user: Any) -> dict[str, str]:
+        """Switch it, and return what became of it; ``reason`` is empty unless it was refused."""
+        found = {"kind": target.kind, "name": target.name}
         try:
             is_done = set_paused(target.kind, target.value, self.pauses, user=user)
         except JobsError as error:
-            return Switched(target, REFUSED, said(error))
-        return Switched(target, self.done if is_done else UNCHANGED)
+            return {**found, "result": REFUSED, "reason": said(error)}
+        return {**found, "result": self.done if is_done else UNCHANGED, "reason": ""}
 
     def _types(self, names: Sequence[str], user: Any) -> Iterator[JobType]:
         kinds = {kind.pk: kind for kind in JobType.primary.filter(pk__in=filter(is_storable_text, names))}
@@ -141,14 +135,13 @@ class SwitchCommand(ShellCommand):
         what = " and ".join(f"{count:,} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items())
         confirm(self, f"{what} would be {self.done}", is_agreed=options["yes"])
 
-    def _tell(self, found: list[Switched]) -> None:
-        counts = Counter(item.result for item in found)
-        rows = [{"kind": x.target.kind, "name": x.target.name, "result": x.result, "reason": x.reason} for x in found]
+    def _tell(self, found: list[dict[str, str]]) -> None:
+        counts = Counter(row["result"] for row in found)
         totals = {name: counts[name] for name in (self.done, UNCHANGED, REFUSED)}
-        lines = [f"{x.target.kind.replace('_', ' ')} {x.target.name}: {x.reason or _word(x.result)}" for x in found]
-        self.say({**totals, "targets": rows}, "\n".join(lines))
-        if refused := [item for item in found if item.result == REFUSED]:
-            text = refused[0].reason
+        lines = [f"{row['kind'].replace('_', ' ')} {row['name']}: {row['reason'] or row['result']}" for row in found]
+        self.say({**totals, "targets": found}, "\n".join(lines))
+        if refused := [row["reason"] for row in found if row["result"] == REFUSED]:
+            text = refused[0]
             if len(found) > 1:
                 text = say(
                     "Not done to %(refused)d of %(all)d.", code="partly_done", refused=len(refused), all=len(found)
@@ -156,18 +149,12 @@ class SwitchCommand(ShellCommand):
             raise Refused(text, code="refused" if len(refused) == len(found) else "partly_done")
 
 
-def _word(result: str) -> str:
-    return "unchanged, it was so already" if result == UNCHANGED else result
-
-
 def find_operation(number: str, user: Any) -> Operation:
     """Return the operation with this number. Raises Refused where there is none that the user may know of."""
-    rows = Scope(user).operations()
     key = key_in(number)
-    found = None if key is None else rows.filter(pk=key).first()
+    found = None if key is None else Scope(user).operations().filter(pk=key).first()
     if found is None:
-        numbers = map(str, rows.filter(state__in=["running", "paused"]).values_list("pk", flat=True)[:5])
-        raise unknown("operation", number, tail=f" Open operations: {', '.join(numbers) or 'none'}.")
+        raise unknown("operation", number)
     return found
 
 
@@ -204,11 +191,10 @@ def _organization(name: str, user: Any) -> Switchable:
 
 
 def _worker(name: str, _user: Any) -> Switchable:
-    workers = live_workers()
-    for worker in workers:
+    for worker in live_workers():
         if name in (worker.name, worker.supervisor):
             return Switchable("worker", name, worker.supervisor)
-    raise unknown("worker", name, tail="" if workers else " No worker is alive.")
+    raise unknown("worker", name)
 
 
 #: By option: what finds the target that it names. Raises Refused for a name that is not there.

@@ -17,7 +17,7 @@ from django_jobs.engine.submission.values import ON_DUPLICATE
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.management.jobs import JobWatch
 from django_jobs.management.shell import (
-    ExitCode,
+    UNKNOWN,
     Refused,
     ShellCommand,
     acting_user,
@@ -35,9 +35,6 @@ from django_jobs.statuses import Priority, RunAfter
 from django_jobs.texts import say
 from django_jobs.values import JobStatus
 
-#: What names something that must be there, and the codes where it is not.
-NAMES: Final = ("job_type", "organization", "depends_on", "batch")
-UNKNOWN: Final = ("unknown_job_type", "not_synced", "unknown_organization", "unknown_job", "unknown_batch")
 #: Options that are passed on as they are.
 PLAIN: Final = (
     *("priority", "run_after", "unique_key", "deduplication_window", "on_duplicate"),
@@ -128,22 +125,14 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def _refused(error: InvalidSubmission, options: dict[str, Any], user: Any) -> Refused:
     """Return what is wrong by option, with the job types that may have been meant."""
     refusal = refusal_of(error)
-    unknown = {name for name in NAMES if any(code in UNKNOWN for code in error.codes.get(name, ()))}
-    types_meant = _types_meant(options["job_type"], user) if "job_type" in unknown else []
-    parts = [
-        f"{_said(name, texts, is_unknown=name in unknown)}{did_you_mean(types_meant) if name == 'job_type' else ''}"
-        for name, texts in error.errors.items()
-    ]
-    returncode = ExitCode.USAGE if unknown else refusal.returncode
-    code = "unknown_name" if unknown else refusal.code
+    is_unknown = not UNKNOWN.isdisjoint(error.codes.get("job_type", ()))
+    meant = _types_meant(options["job_type"], user) if is_unknown else []
+    texts = {name: _said(name, texts) for name, texts in error.errors.items()}
+    if is_unknown:
+        texts["job_type"] += did_you_mean(meant)
     reason = next((code for codes in error.codes.values() for code in codes), "")
-    return Refused(
-        say("%(text)s", code=reason, text=" ".join(parts)),
-        code=code,
-        returncode=returncode,
-        did_you_mean=types_meant,
-        **refusal.facts,
-    )
+    text = say("%(text)s", code=reason, text=" ".join(texts.values()))
+    return Refused(text, code=refusal.code, returncode=refusal.returncode, did_you_mean=meant, **refusal.facts)
 
 
 def _types_meant(name: str, user: Any) -> list[str]:
@@ -154,10 +143,10 @@ def _types_meant(name: str, user: Any) -> list[str]:
     return [kind.pk for kind in Scope(user).submittable(list(JobType.primary.filter(pk__in=found)))]
 
 
-def _said(field: str, texts: list[str], *, is_unknown: bool) -> str:
+def _said(field: str, texts: list[str]) -> str:
     text = " ".join(map(str, texts))
-    name = "--job-timeout" if field == "timeout" else f"--{field.replace('_', '-')}"
-    if is_unknown or field in ("job_type", "organization", "parameters"):
+    if field in ("job_type", "organization", "parameters"):
         return text
+    name = "--job-timeout" if field == "timeout" else f"--{field.replace('_', '-')}"
     # What is wrong with one parameter has its path.
     return f"{field if '.' in field else name}: {text}"

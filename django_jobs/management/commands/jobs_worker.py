@@ -16,17 +16,16 @@ from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.dispatch.tickets import check_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
-from django_jobs.management.probed import ProbedCommand
-from django_jobs.management.shell import await_database, with_database
+from django_jobs.management.long_running import LongRunningCommand
 from django_jobs.texts import said, say
 from django_jobs.worker.child import prepare_fork_server
 from django_jobs.worker.processes import ForkServer, WorkerOptions, parse_queues
 
 #: A larger number is a typing error.
-MAX_PROCESSES = MAX_THREADS = 1_000
+MAX_AT_ONCE = 1_000
 
 
-class Command(ProbedCommand):
+class Command(LongRunningCommand):
     help = "Runs jobs: a supervised pool of RQ workers, and the scheduler."
 
     _fork_server: ForkServer | None = None
@@ -61,8 +60,8 @@ class Command(ProbedCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         wanted = WorkerOptions(
-            processes=between("--processes", options["processes"], MAX_PROCESSES),
-            threads=between("--threads", options["threads"], MAX_THREADS),
+            processes=between("--processes", options["processes"], MAX_AT_ONCE),
+            threads=between("--threads", options["threads"], MAX_AT_ONCE),
             queues=queues(options["queues"], options["pool"]),
             pool=options["pool"],
             burst=options["burst"],
@@ -70,9 +69,9 @@ class Command(ProbedCommand):
             max_jobs=at_least_one("--max-jobs", options["max_jobs"]),
             max_memory=at_least_one("--max-memory", options["max_memory"]),
         )
-        await_database(self.stderr, is_burst=wanted.burst)
+        self.await_database()
         try:
-            with_database(check_broker, self.stderr, is_burst=wanted.burst)
+            self.with_database(check_broker)
         except ForeignBroker as error:
             raise CommandError(said(error)) from error
         except BrokerUnavailable as error:

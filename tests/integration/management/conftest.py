@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -26,6 +27,15 @@ def redis_broker(redis_client: redis.Redis) -> Iterator[redis.Redis]:
 def _no_forks(interpose: Interpose) -> None:
     """A worker that a test calls does not fork the test's own process, whose connections it would close for that."""
     interpose("prepare_fork_server", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """What a command that runs for long does at a signal ends with the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

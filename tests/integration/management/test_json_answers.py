@@ -129,7 +129,7 @@ def test_a_database_that_is_away_is_an_error_for_programs(
     interpose("snapshot", fail)
     interpose("Pruner", fail)
     interpose("declaration_differences", fail)
-    interpose("OperationRun", fail)
+    interpose("start_operation", fail)
     answer = call(*command.split(), "--json")
     assert (answer.code, answer.out, answer.error["code"], answer.error["exit_code"]) == (3, "", "unavailable", 3)
 

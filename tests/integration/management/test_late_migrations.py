@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.core.management.base import OutputWrapper
 from django.db import ProgrammingError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from django_jobs import migrations
 from tests.support import verbs
+from tests.support.verbs import Supervisor, WorkerOptions
 
 pytestmark = pytest.mark.usefixtures("redis_broker")
 
@@ -49,10 +49,15 @@ def test_the_check_names_what_is_to_be_migrated(sound: None, old_tables: str) ->
     assert finding() == ("PROBLEM", "migration_missing", old_tables)
 
 
-def test_a_migration_that_adds_no_column_may_be_late(sound: None, late_migration: str) -> None:
+def test_a_migration_that_adds_no_column_may_be_late(
+    sound: None, late_migration: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As one that drops an index which workers of the release before still use."""
     assert finding() == ("WARNING", "migration_missing", late_migration)
-    verbs.await_database(OutputWrapper(io.StringIO()))
+    started: list[WorkerOptions] = []
+    monkeypatch.setattr(Supervisor, "run", lambda self: started.append(self.options))
+    call_command("jobs_worker", stdout=io.StringIO())
+    assert len(started) == 1
 
 
 def test_of_several_that_are_late_the_first_is_named_and_the_others_are_counted(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -87,12 +86,6 @@ def test_a_worker_waits_for_its_database(
     told = errors.getvalue()
     assert "(OperationalError: no route)" in told.splitlines()[0]
     assert [told.count(part) for part in ("OperationalError", "to host", "starting up")] == [1, 0, 0]
-
-
-def test_what_a_process_does_at_sigterm_is_its_own_again_after_a_command(started: list[WorkerOptions]) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    call_command("jobs_worker")
-    assert (len(started), signal.getsignal(signal.SIGTERM)) == (1, before)
 
 
 @pytest.mark.parametrize("command", ["jobs_status", "jobs_prune", "jobs_sync"])

@@ -135,14 +135,12 @@ if TYPE_CHECKING:
     from django_jobs.templatetags.words import words_for_script
 
     # Commands
-    from django_jobs.management.shell import await_database
     from django_jobs.management.commands.jobs_replay import Command as JobsReplay
     from django_jobs.management.commands.jobs_status import look as look_at_status
     from django_jobs.management.commands.jobs_status import Command as JobsStatus
     from django_jobs.management.commands.jobs_worker import queues as queues_of_options
     from django_jobs.management.shell import ExitCode
     from django_jobs.management.health_port import HealthPort
-    from django_jobs.management.jobs import OperationRun
     from django_jobs.management.shell import Refused
     from django_jobs.management.switches import SwitchCommand
     from django_jobs.health.notes import HealthNotes
