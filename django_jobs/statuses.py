@@ -7,7 +7,7 @@ Values are the same in every language: they are stored, sent and logged. A label
 
 A new status needs an arrow here, words in ``templatetags/words.py``, its look in the static files, and a migration.
 One that jobs reach from Running also needs a name in ``engine/insight/rollups.py``. An end also needs a count in
-``models/batch.py`` and ``engine/store/values.py``, and an exit code in ``management/jobs.py``.
+``models/batch.py`` and ``engine/store/values.py``, and an exit code in ``jobs_submit``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -23,43 +22,34 @@ class Outside:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        #: When it answered last, or else when this process started.
         self._since = time.monotonic()
-        self._answered = -math.inf
+        self._has_answered = False
         self._error = ""
 
     def answered(self) -> None:
         """Note that it answered now."""
-        self._answered, self._error = time.monotonic(), ""
+        self._since, self._has_answered, self._error = time.monotonic(), True, ""
 
     def failed(self, error: Exception) -> None:
         """Note that it failed now. What the error says is for the log, not for whoever reads this."""
         self._error = type(error).__name__
 
     @property
-    def age(self) -> float:
-        """Return for how many seconds it has not answered: infinite if it never did."""
-        return time.monotonic() - self._answered
-
-    @property
     def is_up(self) -> bool:
         """Return whether it answered when it was asked last, and that not too long ago."""
-        return not self._error and self.age < STALE_SECONDS
+        return self._has_answered and not self._error and time.monotonic() - self._since < STALE_SECONDS
 
     @property
     def problem(self) -> str:
         """Return what is wrong, as a sentence with its code; empty where nothing is."""
         if self.is_up:
             return ""
-        if self.age == math.inf and not self._error:
-            waited = time.monotonic() - self._since
-            text = "The %(what)s has not answered yet, for %(seconds).0f s."
-            return say(text, code=f"{self.name}_not_yet", what=self.name, seconds=waited)
         return say(
-            "The %(what)s does not answer, %(how_long)s%(why)s.",
-            code=f"{self.name}_unavailable",
+            "The %(what)s has not answered for %(seconds).0f s%(why)s.",
+            code=f"{self.name}_unavailable" if self._has_answered or self._error else f"{self.name}_not_yet",
             what=self.name,
-            how_long="since this process started" if self.age == math.inf else f"for {self.age:.0f} s",
-            seconds=self.age,
+            seconds=time.monotonic() - self._since,
             why=f" ({self._error})" if self._error else "",
             error=self._error,
         )

@@ -87,9 +87,7 @@ class SwitchCommand(ShellCommand):
 
     def targets(self, options: dict[str, Any], user: Any) -> Iterator[Switchable]:
         """Yield what the options name. Raises Refused for a name that is not there."""
-        for kind in self._types(options["types"], user):
-            yield Switchable("job_type", kind.pk, kind)
-        for kind in self._types_together(options):
+        for kind in (*self._types(options["types"], user), *self._types_together(options)):
             yield Switchable("job_type", kind.pk, kind)
         for option, find in FINDERS.items():
             for name in options[option]:

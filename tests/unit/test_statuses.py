@@ -11,7 +11,7 @@ import pytest
 
 from django_jobs.contrib.prometheus.exposition import OUTCOMES
 from django_jobs.engine.store import values
-from django_jobs.management import jobs
+from django_jobs.management.commands import jobs_submit
 from django_jobs.statuses import (
     AWAITING_RETRY,
     AWAITING_TURN,
@@ -137,7 +137,7 @@ def test_a_priority_has_one_word_in_every_language(bracketed: None) -> None:
     ("table", "statuses"),
     [
         (OUTCOMES, TRANSITIONS[Status.RUNNING]),
-        (jobs.ENDS, TERMINAL - {Status.COMPLETED}),
+        (jobs_submit.ENDS, TERMINAL - {Status.COMPLETED}),
         (values.COUNTED_AS, TERMINAL | AWAITING_RETRY | {Status.RUNNING}),
         (words.WORDS, frozenset(Status)),
     ],

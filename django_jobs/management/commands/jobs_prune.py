@@ -17,7 +17,7 @@ from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.schedules.definitions import erase_schedules
 from django_jobs.engine.store import database
-from django_jobs.management.shell import ExitCode, Refused, ShellCommand, confirm, usage
+from django_jobs.management.shell import ShellCommand, confirm, unknown, usage
 from django_jobs.models import FileDeletion
 from django_jobs.texts import say
 
@@ -67,8 +67,7 @@ class Command(ShellCommand):
             return _by_key(key, organization)
         found = meant_by_id(str(organization))
         if not found:
-            text = "There is no organization %(name)r, and no job that remembers it."
-            raise _unknown(say(text, code="unknown_organization", name=organization))
+            raise unknown("organization", str(organization))
         if len(found) > 1:
             lines = [f"  {item}: {measure(item.pk, _cutoff(days))}." for item in found]
             text = say(
@@ -98,7 +97,7 @@ class Command(ShellCommand):
         logger.info("event=jobs_deleted count=%s organization=%s by=jobs_prune", count, on_one_line(whose))
         FileSweep().step()
         left = FileDeletion.primary.count()
-        stays = organization_pk is not None and has_jobs(organization_id=organization_pk)
+        stays = erases and has_jobs(organization_id=organization_pk)
         facts = {"deleted": count, "organization": whose if erases else None, "files_left": left, "others_stay": stays}
         self.say(facts)
 
@@ -106,16 +105,11 @@ class Command(ShellCommand):
 def _by_key(key: str, organization: str | None) -> Meant:
     found = meant_by_key(key)
     if found is None:
-        text = "There is no organization with the key %(key)r, and no job of such a one."
-        raise _unknown(say(text, code="unknown_organization", key=key))
+        raise unknown("organization", key)
     if organization is not None and organization not in found.ids:
         text = "Nothing was erased: the key %(key)s is that of %(found)s, not of %(name)r."
         raise usage(say(text, code="another_organization", key=key, found=str(found), name=organization))
     return found
-
-
-def _unknown(text: str) -> Refused:
-    return Refused(text, code="unknown_name", returncode=ExitCode.USAGE)
 
 
 def _cutoff(days: float | None) -> dt.datetime | None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
+import time
 from typing import Any, Final
 
 from django.core.management.base import CommandParser
+from django.db import InterfaceError, OperationalError
 
+from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.reasons import REASONS, command_for
 from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.insight.status import describe
@@ -14,10 +18,10 @@ from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.submit import submit_job
 from django_jobs.engine.submission.values import ON_DUPLICATE
-from django_jobs.exceptions import InvalidSubmission
-from django_jobs.management.jobs import JobWatch
+from django_jobs.exceptions import InvalidSubmission, JobNotFound
 from django_jobs.management.shell import (
     UNKNOWN,
+    ExitCode,
     Refused,
     ShellCommand,
     acting_user,
@@ -31,7 +35,7 @@ from django_jobs.management.shell import (
     usage,
 )
 from django_jobs.models import JobType
-from django_jobs.statuses import Priority, RunAfter
+from django_jobs.statuses import TERMINAL, Priority, RunAfter, Status
 from django_jobs.texts import say
 from django_jobs.values import JobStatus
 
@@ -74,12 +78,12 @@ class Command(ShellCommand):
         # Whoever may submit is told of it, also where a policy hides the job from them; and no secret is.
         status = describe(Scope().job(job), user=user)
         self._tell_hindrance(status)
-        fault = None
-        if options["wait"]:
-            status, fault = JobWatch(self, status, options["timeout"], user).wait()
-        self.say(status.as_dict(), f"{status.job_id} {status.status}")
-        if fault is not None:
-            raise fault
+        watch = JobWatch(self, status, user)
+        try:
+            if options["wait"]:
+                watch.wait(options["timeout"])
+        finally:
+            self.say(watch.status.as_dict(), f"{watch.status.job_id} {watch.status.status}")
 
     def _tell_hindrance(self, status: JobStatus) -> None:
         if command := command_for(status.waiting_for, status.job_type):
@@ -150,3 +154,77 @@ def _said(field: str, texts: list[str]) -> str:
     name = "--job-timeout" if field == "timeout" else f"--{field.replace('_', '-')}"
     # What is wrong with one parameter has its path.
     return f"{field if '.' in field else name}: {text}"
+
+
+# Waiting at a shell for the end of a job: telling how it goes, and with which exit code the command ends.
+
+
+FIRST_PAUSE: Final = 0.02
+LONGEST_PAUSE: Final = 0.5
+#: After so many seconds it is said that no worker is alive.
+PATIENCE: Final = 3.0
+#: How a job is called at the end of which it has ended otherwise than it should.
+ENDS: Final = {Status.DEAD_LETTER: ("failed", ExitCode.REFUSED), Status.CANCELED: ("canceled", ExitCode.CANCELED)}
+
+
+class JobWatch:
+    """One wait for one job, whose status is told as ``user`` reads it. The database may be away meanwhile."""
+
+    def __init__(self, command: ShellCommand, status: JobStatus, user: Any = None) -> None:
+        self.status = status
+        self._command = command
+        self._user = user
+        self._warns_at = time.monotonic() + PATIENCE
+        self._told = ""
+
+    def wait(self, timeout: float | None) -> None:
+        """Return once the job has completed. Raise Refused where it ended otherwise, or is no longer waited for."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        pause = FIRST_PAUSE
+        try:
+            while self.status.status not in TERMINAL:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    text = f"did not end in {timeout:g} s; it is {self.status.status}."
+                    raise self._refused("timed_out", text, ExitCode.NOT_AWAITED)
+                time.sleep(min(pause, left))
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+                self._look()
+        except KeyboardInterrupt:
+            text = f"goes on without being watched; it is {self.status.status}."
+            raise self._refused("interrupted", text, ExitCode.NOT_AWAITED) from None
+        except JobNotFound:
+            raise self._refused("deleted", "was deleted while it was waited for.", ExitCode.REFUSED) from None
+        if self.status.status != Status.COMPLETED:
+            code, returncode = ENDS[Status(self.status.status)]
+            text = f"ended as {self.status.status}: {self.status.error_message or 'no reason given'}"
+            raise self._refused(code, text, returncode)
+
+    def _refused(self, code: str, text: str, returncode: ExitCode) -> Refused:
+        job_id = self.status.job_id
+        return Refused(f"{job_id} {text}", code=code, returncode=returncode, job_id=job_id)
+
+    def _look(self) -> None:
+        try:
+            self.status = describe(Scope().job(self.status.job_id), user=self._user)
+            if time.monotonic() >= self._warns_at:
+                self._warns_at = math.inf
+                if not live_workers():
+                    self._command.note("No worker is alive: the job waits until one is (manage.py jobs_worker).")
+            self._note(_in_a_line(self.status))
+        except (InterfaceError, OperationalError) as error:
+            self._note(f"The database cannot be used ({type(error).__name__}); waiting for it.")
+            database.mend_connections()
+
+    def _note(self, text: str) -> None:
+        """Tell it, unless it was told last."""
+        if text != self._told:
+            self._command.note(text)
+            self._told = text
+
+
+def _in_a_line(status: JobStatus) -> str:
+    if status.status == Status.RUNNING:
+        return f"{status.job_id} {status.status} {status.progress} % {status.progress_message}".rstrip()
+    waits = f", it waits: {status.waiting_for}" if status.waiting_for else ""
+    return f"{status.job_id} {status.status}{waits}"
