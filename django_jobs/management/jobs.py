@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Final
 
 from django.core.management.base import CommandParser
 
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.acts import ASKED, JOB_ACTS, PAGE, REFUSED, UNCHANGED, UNKNOWN, Action, ActOutcome, act
+from django_jobs.engine.control.acts import ASKED, JOB_ACTS, REFUSED, UNCHANGED, UNKNOWN, Action, ActOutcome, act
 from django_jobs.engine.control.batches import act_on_batch
 from django_jobs.engine.control.operations import OperationRequest, describe_operations
 from django_jobs.engine.insight.filter import ALL, LIST_TERMS, STATUSES, JobFilter, Term
@@ -146,44 +145,32 @@ class NamedJobsCommand(ShellCommand):
         if not ids:
             raise usage(say("There is no id on the standard input.", code="no_ids"))
         is_trial = options["dry_run"]
-        if is_trial and any(parse_batch_id(item) is not None for item in ids):
+        is_batch = {item: parse_batch_id(item) is not None for item in ids}
+        if is_trial and any(is_batch.values()):
             raise usage(say("--dry-run looks at jobs alone, not at batches.", code="jobs_alone"))
-        found = list(self._outcomes(ids, user, is_trial=is_trial))
+        found = act(self.action, [item for item in ids if not is_batch[item]], user=user, is_trial=is_trial)
+        found += [act_on_batch(self.action, item, user=user) for item in ids if is_batch[item]]
         counts = Counter(item.result for item in found)
         done = (JOB_ACTS[self.action].done, *([ASKED] if self.action == Action.CANCEL else []))
         by_result = {name: counts[name] for name in (*done, UNCHANGED, *NOT_DONE)}
         jobs = [{"id": x.name, "result": x.result, "status": x.status, "reason": _reason(x)} for x in found]
         if self.as_json or len(found) > 1 or found[0].result not in NOT_DONE:  # else the error says it
             self.say({"dry_run": is_trial, **by_result, "jobs": jobs}, _in_lines(found, by_result, is_trial=is_trial))
-        self._refuse(found, counts)
+        _refuse(found)
 
-    def _outcomes(self, ids: Sequence[str], user: Any, *, is_trial: bool) -> Iterator[ActOutcome]:
-        """Yield what becomes of each, page by page: the jobs of a page, and then its batches."""
-        pending = iter(ids)
-        while page := list(itertools.islice(pending, PAGE)):
-            batches = [item for item in page if parse_batch_id(item) is not None]
-            jobs = [item for item in page if item not in set(batches)]
-            yield from act(self.action, jobs, user=user, is_trial=is_trial)
-            for batch_id in batches:
-                yield act_on_batch(self.action, batch_id, user=user)
 
-    def _refuse(self, found: Sequence[ActOutcome], counts: Counter[str]) -> None:
-        """Raise Refused where something was not done: with the code of wrong arguments if all names are unknown."""
-        missed = sum(counts[name] for name in NOT_DONE)
-        if not missed:
-            return
-        unknown = [item.name for item in found if item.result == UNKNOWN]
-        what = "batch" if unknown and parse_batch_id(unknown[0]) is not None else "job"
-        first = f"No {what} {quoted(unknown[0])}." if unknown else ""
-        unknown_code = f"unknown_{what}"
-        if len(unknown) == len(found):
-            text = first if len(found) == 1 else f"None of the {len(found):,} ids is there: {first}"
-            text = say("%(text)s", code=unknown_code, text=text)
-            raise Refused(text, code="unknown_name", returncode=ExitCode.USAGE)
-        reason = next((_reason(item) for item in found if item.result == REFUSED), first)
-        text = reason if len(found) == 1 else f"Not done to {missed:,} of {len(found):,}: {reason}"
-        text = say("%(text)s", code=code_of(reason, unknown_code), text=text)
-        raise Refused(text, code="partly_done" if missed < len(found) else "refused")
+def _refuse(found: Sequence[ActOutcome]) -> None:
+    """Raise Refused where something was not done: with the code of wrong arguments if all names are unknown."""
+    missed = [item for item in found if item.result in NOT_DONE]
+    if not missed:
+        return
+    text = _reason(next((item for item in missed if item.result == REFUSED), missed[0]))
+    if len(found) > 1:
+        count = f"{len(missed):,} of {len(found):,}"
+        text = say("Not done to %(count)s: %(reason)s", code=code_of(text), count=count, reason=text)
+    if all(item.result == UNKNOWN for item in found):
+        raise Refused(text, code="unknown_name", returncode=ExitCode.USAGE)
+    raise Refused(text, code="partly_done" if len(missed) < len(found) else "refused")
 
 
 def _in_lines(found: Sequence[ActOutcome], by_result: dict[str, int], *, is_trial: bool) -> str:
@@ -197,12 +184,10 @@ def _in_lines(found: Sequence[ActOutcome], by_result: dict[str, int], *, is_tria
 
 
 def _reason(item: ActOutcome) -> str:
-    return "" if item.error is None or item.result == UNKNOWN else said(item.error)
+    return "" if item.error is None else said(item.error)
 
 
 def _in_words(item: ActOutcome) -> str:
-    if item.result == UNKNOWN:
-        return "there is no such job or batch"
     status = f" ({item.status})" if item.status else ""
     return _reason(item) or f"{item.result.replace('_', ' ')}{status}"
 

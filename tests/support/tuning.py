@@ -99,10 +99,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "status_counted_jobs": ("django_jobs.engine.store.counting", "MAX_COUNT"),
     "waiting_signals": ("django_jobs.engine.insight.events", "MAX_WAITING"),
     # Commands, probes and tests of hosts
-    "named_jobs_of_a_transaction": (
-        ("django_jobs.engine.control.acts", "PAGE"),
-        ("django_jobs.management.jobs", "PAGE"),
-    ),
+    "named_jobs_of_a_transaction": ("django_jobs.engine.control.acts", "PAGE"),
     "neglected_jobs_full_lanes": ("django_jobs.engine.insight.problems", "MAX_HOPPED"),
     "neglected_jobs_lanes_of_type": ("django_jobs.engine.insight.problems", "LANES_OF_TYPE"),
     "neglected_jobs_pages": ("django_jobs.engine.insight.problems", "PAGES"),
