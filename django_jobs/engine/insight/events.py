@@ -159,6 +159,8 @@ _SIGNALS: Final[dict[str, Signal]] = {
     Status.RUNNING: signals.job_started,
     **dict.fromkeys(TERMINAL, signals.job_finished),
 }
+#: The attributes that each of our log records carries.
+FIELDS: Final = ("job_id", "job_type", "organization", "attempt", "event")
 #: Control characters, which a terminal or a program that reads lines does not take as text.
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _watchers: Final[dict[str, Callable[[Sequence[Moved]], object]]] = {}
@@ -309,7 +311,7 @@ def _write(
     job_id, job_type, organization, _, event = about
     text = f"job_id=%s event={event} job_type=%s organization=%s {rest}"
     names = (job_id, job_type, on_one_line(organization))
-    logger.log(level, text, *names, *values, exc_info=error, extra={**fields(*about), **more})
+    logger.log(level, text, *names, *values, exc_info=error, extra=dict(zip(FIELDS, about, strict=True)) | more)
 
 
 def on_one_line(text: str) -> str:
@@ -317,14 +319,3 @@ def on_one_line(text: str) -> str:
     if text.isprintable():
         return text
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def fields(job_id: str, job_type: str, organization: str, attempt: int, event: str) -> dict[str, object]:
-    """Return the attributes that each of our log records carries."""
-    return {
-        "job_id": job_id,
-        "job_type": job_type,
-        "organization": organization,
-        "attempt": attempt,
-        "event": event,
-    }

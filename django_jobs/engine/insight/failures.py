@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.db.models import Max, QuerySet
 from django.db.models.functions import Left, Right
@@ -183,7 +183,8 @@ class Group:
             self.hours[HOURS - 1 - max(0, hours_ago)] += 1
 
 
-class Failures(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Failures:
     """The newest failed jobs in groups, the largest first. ``is_cut`` says that there are more jobs."""
 
     groups: Sequence[Group] = ()

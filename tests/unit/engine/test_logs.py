@@ -14,11 +14,10 @@ import pytest
 from django_jobs.engine import claimed_job
 from django_jobs.engine.actors import Actor
 from django_jobs.engine.insight import events
+from django_jobs.engine.insight.events import FIELDS
 from django_jobs.statuses import ActorKind
 from tests.support import verbs
 from tests.support.verbs import Moved
-
-FIELDS = ("job_id", "job_type", "organization", "attempt", "event")
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def test_a_line_outside_of_a_job_has_empty_fields() -> None:
 
 
 def test_what_a_record_has_already_is_kept(running_job: None) -> None:
-    fields = events.fields("JOB-2", "mail", "ORG-2", 1, "failed")
+    fields = dict(zip(FIELDS, ("JOB-2", "mail", "ORG-2", 1, "failed"), strict=True))
     record = record_of("job_id=%s event=%s", "JOB-2", "failed", extra=fields)
     assert values(record) == ("JOB-2", "mail", "ORG-2", 1, "failed")
 
