@@ -69,8 +69,8 @@ _ABOUT_PROCESSES: Final = frozenset({rules.NO_WORKER, rules.QUEUE_WAITING, rules
 def lately(request: HttpRequest, site: str, back: str = "") -> dict[str, Any] | None:
     """Return the panel as it was within ten seconds, for a page of the host; None for who sees no jobs.
 
-    At most two statements, and none where both were read lately: so it names no organizations. ``back`` is where
-    buttons lead afterwards.
+    It names no organizations, to read little: where the alarms were read lately, nothing but the organizations of a
+    reader who is no system admin, while some are open. ``back`` is where buttons lead afterwards.
     """
     if not sees_jobs(request):
         return None

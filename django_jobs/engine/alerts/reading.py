@@ -86,8 +86,6 @@ def read_alerts(user: Any, *, has_over: bool = False, now: dt.datetime | None = 
 
 
 _lately: Final[Memory[str, AlertsSeen]] = Memory(100)
-#: The keys of the organizations that a user sees, by database and user. None stands for all of them.
-_organizations: Final[Memory[tuple[str, Any], tuple[frozenset[str] | None]]] = Memory(1_000)
 
 
 def read_all_alerts(*, has_over: bool = False, now: dt.datetime | None = None) -> AlertsSeen:
@@ -99,15 +97,8 @@ def read_all_alerts(*, has_over: bool = False, now: dt.datetime | None = None) -
 
 def read_lately(user: Any) -> AlertsSeen:
     """Return the open alarms that the user may know, as they were within ALERTS_MEMORY_SECONDS."""
-    alias = database.alias()
-    found = _lately.fresh(alias) or read_all_alerts()
-    if not found.open:
-        return found
-    scope = _organizations.fresh((alias, user.pk))
-    if scope is None:
-        scope = (_keys_of(Scope(user).organizations),)
-        _organizations.put((alias, user.pk), scope, timing.ALERTS_MEMORY_SECONDS)
-    (keys,) = scope
+    found = _lately.fresh(database.alias()) or read_all_alerts()
+    keys = _keys_of(Scope(user).organizations) if found.open else None
     return found if keys is None else seen_by(found, keys)
 
 
@@ -124,7 +115,6 @@ def names_of_concerned(alerts: Iterable[Alert], most: int | None = None) -> dict
 def forget() -> None:
     """Forget what :func:`read_lately` remembers."""
     _lately.clear()
-    _organizations.clear()
 
 
 def _keys_of(organizations: Collection[Any] | None) -> frozenset[str] | None:

@@ -311,7 +311,7 @@ def _write(
     job_id, job_type, organization, _, event = about
     text = f"job_id=%s event={event} job_type=%s organization=%s {rest}"
     names = (job_id, job_type, on_one_line(organization))
-    logger.log(level, text, *names, *values, exc_info=error, extra=dict(zip(FIELDS, about, strict=True)) | more)
+    logger.log(level, text, *names, *values, exc_info=error, extra={**dict(zip(FIELDS, about, strict=True)), **more})
 
 
 def on_one_line(text: str) -> str:

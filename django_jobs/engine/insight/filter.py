@@ -93,11 +93,10 @@ MAX_SHOWN: Final = 100
 
 def read_text(value: Any) -> str | None:
     """Return a text of up to MAX_TEXT characters; None for a blank one."""
-    if not isinstance(value, str):
-        raise ValueError(say(_("Give a text."), code="not_a_text"))
-    if len(value) > MAX_TEXT:
+    text = read_name(value)
+    if len(text) > MAX_TEXT:
         raise ValueError(say(_("Give at most %(most)s characters."), code="too_long", most=MAX_TEXT))
-    return read_name(value).strip() or None
+    return text.strip() or None
 
 
 def read_fingerprint(value: Any) -> str:
@@ -606,21 +605,14 @@ class JobFilter:
         if not isinstance(given, Mapping):
             text = say(_("Give an object with the parameters of the list of jobs."), code="not_an_object")
             raise InvalidFilter({"filters": [text]})
-        values: dict[str, Any] = {}
-        errors: dict[str, list[str]] = {}
-        for name, value in given.items():
-            try:
-                if name not in MAY_BE_BLANK and _is_blank(value):
-                    raise ValueError(say(_("Give a value: a blank one would name all jobs."), code="blank"))
-                values[name] = _term(name).kind.read_given(value)
-                if name == ORGANIZATION and values[name] is not None:
-                    values[name] = organization_keys(values[name], user)
-            except InvalidFilter as error:
-                errors |= error.errors
-            except ValueError as error:
-                errors[clean_text(name, 50)] = [said(error)]
-        if errors:
-            raise InvalidFilter(errors)
+
+        def read_one(name: str, value: Any) -> Any:
+            if name not in MAY_BE_BLANK and _is_blank(value):
+                raise ValueError(say(_("Give a value: a blank one would name all jobs."), code="blank"))
+            found = _term(name).kind.read_given(value)
+            return organization_keys(found, user) if name == ORGANIZATION and found is not None else found
+
+        values = _read_each(given, read_one)
         search = values.pop(SEARCH, None) or ""
         return cls(**values).both(searched(search))
 
@@ -631,16 +623,7 @@ class JobFilter:
         Raises InvalidFilter for what this release does not know, and for what would ask for nothing: the filter
         without it would name more jobs.
         """
-        values: dict[str, Any] = {}
-        errors: dict[str, list[str]] = {}
-        for name, value in stored.items():
-            try:
-                values[name] = _term(name, TERMS).restore(value)
-            except ValueError as error:
-                errors[name] = [said(error)]
-        if errors:
-            raise InvalidFilter(errors)
-        return cls(**values)
+        return cls(**_read_each(stored, lambda name, value: _term(name, TERMS).restore(value)))
 
     def as_json(self) -> dict[str, Any]:
         """Return the filter as a JSON object, to be stored."""
@@ -790,6 +773,22 @@ def _term(name: str, terms: Mapping[str, Term] = GIVEN_TERMS) -> Term:
         text = _("There is no such filter; use one of: %(names)s.")
         raise ValueError(say(text, code="unknown_filter", names=", ".join(GIVEN_TERMS)))
     return terms[name]
+
+
+def _read_each(given: Mapping[str, Any], read: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """Return what this reads of each name and value. Raises InvalidFilter with all that is wrong."""
+    values: dict[str, Any] = {}
+    errors: dict[str, list[str]] = {}
+    for name, value in given.items():
+        try:
+            values[name] = read(name, value)
+        except InvalidFilter as error:
+            errors |= error.errors
+        except ValueError as error:
+            errors[clean_text(name, 50)] = [said(error)]
+    if errors:
+        raise InvalidFilter(errors)
+    return values
 
 
 def _is_blank(value: Any) -> bool:

@@ -17,7 +17,7 @@ from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.dispatch.in_flight import count_in_flight
 from django_jobs.engine.dispatch.limits import limits_of, may_hold
 from django_jobs.engine.dispatch.tenant_shares import shares_of
-from django_jobs.engine.insight.filter import JobFilter
+from django_jobs.engine.insight.filter import JobFilter, read_status
 from django_jobs.engine.insight.inspection import held_types, is_held
 from django_jobs.engine.job_types import handlers
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from, masked
@@ -289,10 +289,10 @@ def list_jobs(
     """
     _check_range("limit", limit, 1, MAX_RESULTS if results else MAX_LIMIT)
     _check_range("offset", offset, 0, MAX_OFFSET)
-    statuses = None if status is None else _statuses(status)
+    wanted = [status] if isinstance(status, str) else status
     filters = JobFilter(
         organization=None if organization is None else (Scope(user).organization(organization),),
-        status=statuses,
+        status=None if wanted is None else tuple(map(read_status, wanted)),
         job_type=None if job_type is None else _type_names(job_type),
     )
     page = for_list(filters.queryset(user), results=results).order_by("-pk")[offset : offset + limit]
@@ -303,15 +303,6 @@ def _check_range(name: str, value: object, least: int, most: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         text = "%(name)s must be a number from %(least)d to %(most)d, not %(value)r."
         raise ValueError(say(text, code="out_of_range", name=name, least=least, most=most, value=value))
-
-
-def _statuses(wanted: str | Iterable[str]) -> tuple[str, ...]:
-    names = [wanted] if isinstance(wanted, str) else list(wanted)
-    for name in names:
-        if name not in Status.values:
-            text = f"%(value)r is not a status; use {', '.join(Status.values)}."
-            raise ValueError(say(text, code="not_a_status", value=name))
-    return tuple(str(Status(name)) for name in names)
 
 
 def _type_names(wanted: str | JobType | Iterable[str | JobType]) -> tuple[str, ...]:
