@@ -94,10 +94,6 @@ class StoreCore:
         """Return SQL for the moment of a statement."""
         return str(Query(Job).get_compiler(self.alias).compile(Moment())[0])
 
-    def clock(self, field: Any) -> tuple[str, list[Any]]:
-        """Return SQL for the moment of a statement, to be written into ``field``, and its parameters."""
-        return self.sql_now(), []
-
     def now(self) -> dt.datetime:
         """Return the database's time, aware, in UTC."""
         moment: dt.datetime = as_moment(self.fetch(f"SELECT {self.sql_now()}", [])[0][0])

@@ -238,7 +238,6 @@ class Store(StoreBacklog):
         self._log(news, now)
 
     def _log(self, news: Iterable[NewJob], now: dt.datetime) -> None:
-        own, oldest = self.transaction_ids()
         logs = [
             ExecutionLog(
                 job_id=new.job.pk,
@@ -247,8 +246,6 @@ class Store(StoreBacklog):
                 actor=new.submitter.name,
                 actor_kind=new.submitter.kind,
                 organization_id=new.job.organization_id,
-                transaction_id=own,
-                oldest_open_id=oldest,
             )
             for new in news
         ]
@@ -262,10 +259,6 @@ class Store(StoreBacklog):
         JobDependency.primary.bulk_create(links, batch_size=MAX_ROWS)
         tasks = [DependencyTask(job_id=pk) for pk in sorted({link.child_id for link in links})]
         DependencyTask.primary.bulk_create(tasks, batch_size=MAX_ROWS)
-
-    def transaction_ids(self) -> tuple[int | None, int | None]:
-        """Return numbers of this transaction and of the oldest open one, for a log row, where there are such."""
-        return None, None
 
     def read_targets(self, kind: str, field: str, tenant: Any) -> TargetRows | None:
         """Return the job type of this name, and the organization whose field has this value, to be remembered.

@@ -54,11 +54,6 @@ def connection() -> Any:
     return connections[alias()]
 
 
-def clock(field: Any) -> tuple[str, list[Any]]:
-    """Return the moment of a statement as SQL, with its parameters, to be written into ``field``."""
-    return store().clock(field)
-
-
 def now() -> dt.datetime:
     """Return the database's time, aware, in UTC."""
     return store().now()
@@ -75,11 +70,6 @@ def in_transaction(function: Callable[[], T], silence: float = math.inf) -> T:
     The server ends one of which it hears nothing for ``silence`` seconds, or for half of LEASE_SECONDS.
     """
     return store().in_transaction(function, silence)
-
-
-def retried(function: Callable[[], T]) -> T:
-    """Run what is one statement or one transaction; again when it lost a race. Inside a caller's transaction: once."""
-    return store().retried(function)
 
 
 def is_lost_connection(error: BaseException) -> bool:

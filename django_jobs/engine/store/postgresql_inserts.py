@@ -165,10 +165,6 @@ class PostgreSQLInserts(PostgreSQLLanes):
             sent = self._sent = sent.union(special)
         return sent
 
-    def transaction_ids(self) -> tuple[int | None, int | None]:
-        own, oldest = self.fetch(f"SELECT {OWN_TRANSACTION}, {OLDEST_OPEN}", [])[0]
-        return own, oldest
-
     # Many new jobs and their first log rows in one statement, made of those columns alone that hold something
     # special.
 

@@ -35,9 +35,6 @@ class SQLiteStore(Store):
     def refuse_broken_references(self) -> None:
         """Leave it to the commit: to check, SQLite would read every table."""
 
-    def clock(self, field: Any) -> tuple[str, list[Any]]:
-        return "%s", [field.get_db_prep_save(self.now(), self.connection)]
-
     def now(self) -> dt.datetime:
         return dt.datetime.now(dt.UTC)
 

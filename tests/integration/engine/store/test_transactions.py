@@ -43,16 +43,6 @@ def test_an_open_transaction_of_the_engine_is_shown_where_it_keeps_all_others_fr
     assert shown == [True, False]
 
 
-def test_the_moment_of_a_statement_can_be_written(each_store: Store) -> None:
-    job = pending_job()
-    sql, params = each_store.clock(Job._meta.get_field("started_at"))
-    with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE {Job._meta.db_table} SET started_at = {sql} WHERE id = %s", [*params, job.pk])
-    job.refresh_from_db()
-    assert job.started_at is not None
-    assert abs(job.started_at - each_store.now()) < MINUTE
-
-
 def test_a_stored_moment_has_come_in_the_statement_of_that_very_moment(each_store: Store) -> None:
     job = pending_job()
     ((now,),) = each_store.fetch(f"SELECT {each_store.sql_now()}", [])
