@@ -619,7 +619,6 @@ class Migration(migrations.Migration):
             pid=models.PositiveIntegerField(),
             queues=models.CharField(max_length=500),
             slots=models.PositiveSmallIntegerField(db_default=1, default=1),
-            window=models.PositiveIntegerField(db_default=1, default=1),
             quick_types=models.JSONField(db_default={}, default=dict, editable=False),
             place=models.CharField(blank=True, db_default="", default="", editable=False, max_length=150),
             processes=models.CharField(blank=True, db_default="", default="", editable=False, max_length=100),

@@ -53,8 +53,7 @@ class Installation(StoredModel):
 class Worker(StoredModel):
     """A living worker, and how many tickets it wants to have waiting for it.
 
-    ``window`` is how many of jobs that it does not know to be quick. ``quick_types`` has, by job type, how many of
-    others.
+    That is one for each of its slots; of the quick types, as many as ``quick_types`` has by their names.
     """
 
     name = models.CharField(primary_key=True, max_length=100)
@@ -62,7 +61,6 @@ class Worker(StoredModel):
     pid = models.PositiveIntegerField()
     queues = models.CharField(max_length=500)
     slots = models.PositiveSmallIntegerField(default=1)
-    window = models.PositiveIntegerField(default=1)
     quick_types: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict, editable=False)
     #: Where its processes can be looked for, and what tells them from later ones (``dispatch.window``).
     place = models.CharField(max_length=150, blank=True, default="", db_default="", editable=False)

@@ -67,7 +67,6 @@ class Housekeeper(threading.Thread):
             state.name,
             state.consumer.queues,
             slots=state.options.threads,
-            window=state.options.threads,
             quick_types=self._quick_types,
             supervisor=state.options.supervisor,
             supervisor_pid=self._supervisor,

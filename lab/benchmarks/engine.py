@@ -163,7 +163,7 @@ def statements() -> None:
     with counting("submit one, idle broker", 1):
         submit_job("nothing", organization)
     setting.fill_backlog(10 * SET_SIZE)
-    verbs.announce_worker("bench", verbs.broker_queue_names(), slots=1, window=SET_SIZE)
+    verbs.announce_worker("bench", verbs.broker_queue_names(), slots=SET_SIZE)
     worker, progress = RQBroker().consumer("bench"), ProgressBuffer("bench")
     with counting(f"dispatch {SET_SIZE}", SET_SIZE):
         verbs.wake()

@@ -241,7 +241,7 @@ def cases() -> dict[str, Case]:
 def measure(name: str = "") -> dict[str, Figures]:
     """Every case whose name holds ``name``."""
     verbs.use_broker(MemoryBroker())
-    verbs.announce_worker("scale", verbs.broker_queue_names(), slots=1, window=SET)
+    verbs.announce_worker("scale", verbs.broker_queue_names(), slots=SET)
     return {what: case.measure() for what, case in cases().items() if name in what}
 
 

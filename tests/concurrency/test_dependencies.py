@@ -46,7 +46,7 @@ def test_parents_that_complete_in_sets_of_many_workers_release_each_child_once(
     parents = submit_many(kind, organization, [[]] * size)
     claimed = claim_all(parents)
     children = submit_many(kind, organization, [chance.sample(parents, chance.randint(1, 12)) for _ in range(size)])
-    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=5_000)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000}
     broker.is_down = False
     chance.shuffle(claimed)

@@ -25,7 +25,7 @@ CROWD = 6
 def wide_window(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that wants more tickets than any test makes."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000}
-    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=5_000)
 
 
 @pytest.fixture

@@ -211,7 +211,7 @@ def test_a_share_that_is_being_taken_counts_for_the_limit(
         pytest.skip("Only there shares are taken.")
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 60}
     jobs = [waiting_job(broker, kind, organization, "Low") for _ in range(61)]
-    verbs.announce_worker("worker-1", ["jobs-low"], slots=1, window=4)
+    verbs.announce_worker("worker-1", ["jobs-low"], slots=4)
     verbs.forget_window()
     start(jobs[0])  # so that the policy's answer is known
     with uncommitted(lambda: verbs.take_share([queue_for(Priority.LOW)], 100, "worker-1", len, lambda _: None)):
@@ -336,7 +336,7 @@ def test_jobs_submitted_at_once_keep_the_limit_and_each_has_one_ticket(
 ) -> None:
     """Beside a job that goes without a turn, a pass that counted before it may let one too many go."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 12}
-    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=5_000)
     verbs.forget_window()
     priorities = ["Low", "Normal", "High", "Critical"]
     others = make_organization()

@@ -120,7 +120,7 @@ def test_of_tickets_that_are_called_back_those_of_held_rows_stay_behind_what_oth
     hold: Any, jobs: list[Job], broker: CrowdedBroker
 ) -> None:
     broker.is_full = False
-    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=1)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1)
     broker.push([ticket_of(job) for job in jobs])
     hold(jobs[0])
     hold(jobs[2])

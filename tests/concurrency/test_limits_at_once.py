@@ -183,7 +183,7 @@ class Work:
 @pytest.fixture
 def room(broker: CrowdedBroker) -> None:
     """Room for more tickets than any limit leaves."""
-    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=10, window=100)
+    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=100)
     verbs.forget_window()
 
 

@@ -40,7 +40,7 @@ def marks(transactional_db: None, tuning: Tuning) -> None:
         lane_marks_margin_seconds=0,
         in_flight_margin_seconds=0,
     )
-    verbs.announce_worker("a-worker", ALL_QUEUES, slots=1, window=WINDOW)
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=WINDOW)
 
 
 @pytest.fixture

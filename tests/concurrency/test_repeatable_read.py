@@ -119,7 +119,7 @@ def test_each_job_is_dispatched_and_claimed_once(
     broker: CrowdedBroker, organization: Organization, settings: Any
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000}
-    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=5_000)
     broker.is_full = True
     jobs = make_pending(make_job_type(), organization, 100)
     broker.is_full = False

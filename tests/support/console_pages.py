@@ -66,7 +66,6 @@ class Console:
                 name,
                 verbs.broker_queue_names(),
                 slots=4,
-                window=8,
                 supervisor=supervisor,
                 supervisor_pid=number,
                 memory=120,

@@ -108,7 +108,7 @@ class EverydayShops:
         for number, name, quiet_since in ((1, WORKER, None), (2, QUIET_WORKER, quiet)):
             program = {"supervisor_pid": 4000 + number, "supervisor": f"supervisor-{number}"}
             facts: dict[str, Any] = {"memory": 112 + number, "quiet_since": quiet_since, **program}
-            verbs.announce_worker(name, verbs.broker_queue_names(), slots=8, window=16, **facts)
+            verbs.announce_worker(name, verbs.broker_queue_names(), slots=8, **facts)
         verbs.give_order("supervisor-2", Order.QUIET, self.operator)
         scheduler_ticks(1)
 

@@ -218,10 +218,10 @@ def _reasons(types: Mapping[Ticket, str]) -> dict[Ticket, str]:
     A pool that is not configured has no queues. What is queued of a type that is paused or disabled is put back by the
     worker that takes it; where none does, it would hold the places of its organization for as long.
     """
-    known, slots = pools.names(), window.read_window().slots
+    known, served = pools.names(), window.read_window().served
     reasons = {ticket: pools.not_configured(ticket.pool) for ticket in types if ticket.pool not in known}
     left = {ticket: name for ticket, name in types.items() if ticket not in reasons}
-    unserved = {ticket: name for ticket, name in left.items() if not slots.get(ticket.queue)}
+    unserved = {ticket: name for ticket, name in left.items() if ticket.queue not in served}
     if unserved:
         held = JobType.primary.filter(Q(is_paused=True) | Q(is_enabled=False), pk__in=set(unserved.values()))
         words = {pk: "paused" if is_enabled else "disabled" for pk, is_enabled in held.values_list("pk", "is_enabled")}

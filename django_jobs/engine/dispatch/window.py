@@ -96,14 +96,13 @@ def announce_worker(
     queues: Sequence[str],
     *,
     slots: int,
-    window: int,
     quick_types: Mapping[str, int] | None = None,
     supervisor: str = "",
     supervisor_pid: int | None = None,
     memory: int | None = None,
     quiet_since: dt.datetime | None = None,
 ) -> None:
-    """Say that this process works on ``queues`` with so many slots, and wants so many tickets within reach.
+    """Say that this process works on ``queues`` with so many slots, and wants as many tickets within reach.
 
     It wants more of the ``quick_types``, by their names. What this process dispatches counts with it at once; others
     hear of it within a moment. ``memory`` is what it holds in megabytes; since ``quiet_since`` it takes no new jobs.
@@ -111,7 +110,7 @@ def announce_worker(
     """
     now = database.now()
     rows = Worker.primary.all()
-    told = {"last_seen": now, "window": window, "quick_types": dict(quick_types or {}), "slots": slots}
+    told = {"last_seen": now, "quick_types": dict(quick_types or {}), "slots": slots}
     told |= {"memory": memory, "quiet_since": quiet_since}
     if not rows.filter(pk=name).update(**told):
         pids = [os.getpid()] if supervisor_pid is None else [os.getpid(), supervisor_pid]
@@ -235,14 +234,14 @@ class Window:
     of types of which no worker knows that they are quick: one for each slot. ``quick`` has, by type, how many of the
     quick ones do. It holds no more, since a ticket at the broker keeps its place. More urgent jobs, and other tenants',
     would wait behind it. Where no such worker is known, a size is MIN_WINDOW. ``rivals`` are the queues that these
-    workers serve as well, of whichever pool; where no worker is known at all, the other queues of its pool. ``slots``
-    is how many jobs of a queue these workers run at once.
+    workers serve as well, of whichever pool; where no worker is known at all, the other queues of its pool. ``served``
+    are the queues for which a worker is known.
     """
 
     sizes: Mapping[Queue, int]
     quick: Mapping[Queue, Mapping[str, int]]
     rivals: Mapping[Queue, frozenset[Queue]]
-    slots: Mapping[Queue, int]
+    served: frozenset[Queue]
 
     def size(self, queue: Queue, job_type: str) -> int:
         """Return how many tickets of a type fill the window of a queue; 0 for one of a pool that is not configured."""
@@ -379,14 +378,13 @@ def working(workers: Iterable[Worker]) -> list[Worker]:
 def _read() -> Window:
     known = pools.named()
     workers = [(pools.served_by(worker.queues.split(","), known), worker) for worker in working(live_workers())]
-    sizes, quick, rivals, slots = {}, {}, {}, {}
+    sizes, quick, rivals = {}, {}, {}
     for queue in known:
         mine = [(served, worker) for served, worker in workers if queue in served]
-        sizes[queue] = max(1, sum(worker.window for _, worker in mine)) if mine else MIN_WINDOW
+        sizes[queue] = sum(worker.slots for _, worker in mine) or MIN_WINDOW
         types = {name for _, worker in mine for name in worker.quick_types}
-        quick[queue] = {name: sum(worker.quick_types.get(name, worker.window) for _, worker in mine) for name in types}
+        quick[queue] = {name: sum(worker.quick_types.get(name, worker.slots) for _, worker in mine) for name in types}
         # Where no worker is known, the next one may serve all queues of the pool.
         around = (served for served, _ in mine) if workers else [pools.of_pool(known, queue.pool)]
         rivals[queue] = frozenset({queue}).union(*around)
-        slots[queue] = sum(worker.slots for _, worker in mine)
-    return Window(sizes, quick, rivals, slots)
+    return Window(sizes, quick, rivals, frozenset().union(*(served for served, _ in workers)))

@@ -174,7 +174,7 @@ def analyze() -> None:
 
 def costs() -> Costs:
     """Measure a pass and a submission, with a broker in memory."""
-    verbs.announce_worker("flow", verbs.broker_queue_names(), slots=1, window=SET)
+    verbs.announce_worker("flow", verbs.broker_queue_names(), slots=SET)
     try:
         organization = Organization.objects.filter(name__startswith="FLOW-").order_by("name")[1].name
         dispatch = scale.Case(lambda _: verbs.dispatch(), scale.room, undo=True).measure()

@@ -71,7 +71,7 @@ def redis_emptied(repeat: int) -> Measured:
     with stage(many) as (place, broker):
         place.site.start("jobs_scheduler")
         worker = place.site.start("jobs_worker", "--processes", "2", "--threads", str(slots), "--no-scheduler")
-        place.wait_for('SELECT coalesce(sum("window"), 0) >= 1000 FROM django_jobs_worker', "workers to be known")
+        place.wait_for("SELECT coalesce(sum(slots), 0) >= 1000 FROM django_jobs_worker", "workers to be known")
         with frozen(worker):
             place.site.call(f"submit_some({WAITING_JOBS}, 0)")
             wait_until(lambda: _tickets(broker) >= WAITING_JOBS, 60, f"the tickets:\n{place.site.logs()}")

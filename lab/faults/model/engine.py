@@ -84,8 +84,8 @@ class Engine:
                 retry_delay=RETRY_DELAY,
             )
         now = verbs.now()
-        fields = {"hostname": "model", "pid": 1, "slots": 1, "started_at": now, "last_seen": now}
-        Worker.objects.create(name="model", queues=",".join(ALL_QUEUES), window=1_000, **fields)
+        fields = {"hostname": "model", "pid": 1, "slots": 1_000, "started_at": now, "last_seen": now}
+        Worker.objects.create(name="model", queues=",".join(ALL_QUEUES), **fields)
         self.attempts: list[Attempt] = []
 
     def close(self) -> None:

@@ -136,7 +136,7 @@ def test_who_runs_what_is_running_is_said(root: Client, alive: list[str], slots:
     for _ in range(2):
         running_job("worker-1")
     for name in alive:
-        verbs.announce_worker(name, ["jobs-normal"], slots=slots, window=8)
+        verbs.announce_worker(name, ["jobs-normal"], slots=slots)
     found = tile(root, "running")
     assert (found.value, found.note_code, re.findall(r"\d+", found.note)) == ("2", code, [number])
     assert code in codes_on(page(root))
@@ -146,7 +146,7 @@ def test_jobs_of_a_worker_that_fell_silent_are_told_apart(root: Client) -> None:
     running_job("worker-1")
     running_job("worker-2")
     for name in ("worker-1", "worker-2"):
-        verbs.announce_worker(name, ["jobs-normal"], slots=4, window=8)
+        verbs.announce_worker(name, ["jobs-normal"], slots=4)
     Worker.objects.filter(pk="worker-2").update(last_seen=timezone.now() - dt.timedelta(minutes=2))
     assert tile(root, "running").note_code == "elsewhere"
     assert re.findall(r"\d+", tile(root, "running").note) == ["1"]
@@ -155,7 +155,7 @@ def test_jobs_of_a_worker_that_fell_silent_are_told_apart(root: Client) -> None:
 def test_a_worker_whose_jobs_are_not_shown_runs_something_all_the_same(root: Client, tuning: Tuning) -> None:
     tuning.set(monitor_running_jobs=1)
     for name in ("worker-1", "worker-2"):
-        verbs.announce_worker(name, ["jobs-normal"], slots=4, window=8)
+        verbs.announce_worker(name, ["jobs-normal"], slots=4)
         running_job(name)
     assert [row.more for row in monitor(root)["workers"]] == [1, 0]
     assert re.search(r"<div>\w+: 1</div>", page(root))
@@ -164,7 +164,7 @@ def test_a_worker_whose_jobs_are_not_shown_runs_something_all_the_same(root: Cli
 def test_all_workers_are_counted_and_the_first_are_shown(root: Client, tuning: Tuning) -> None:
     tuning.set(monitor_shown_workers=1)
     for name in ("worker-1", "worker-2", "worker-3"):
-        verbs.announce_worker(name, ["jobs-normal"], slots=4, window=8)
+        verbs.announce_worker(name, ["jobs-normal"], slots=4)
     assert (tiles(root)["workers"], len(monitor(root)["workers"])) == ("3", 1)
     assert monitor(root)["more_workers"] == CappedCount(count=2)
     assert "more_workers" in codes_on(page(root))

@@ -45,7 +45,7 @@ def test_of_a_pool_without_workers_system_admins_read_what_to_do(
     assert codes_on(waits(root, job)) == ["no_worker"]
     assert said in waits(root, job)
     assert said not in page_of(admin.staff_of(mine), job)
-    verbs.announce_worker("worker-1", pools.queue_names("gpu"), slots=1, window=2)
+    verbs.announce_worker("worker-1", pools.queue_names("gpu"), slots=2)
     assert said not in page_of(root, job)
 
 

@@ -122,7 +122,7 @@ def test_it_takes_the_same_statements_however_much_there_is(key: str, root: Clie
         count(kind := make_job_type(), tenant := make_organization(), completed=3, died=1)
         pending_job(kind, tenant)
         running_job("worker-1", job_type=kind, organization=tenant)
-    verbs.announce_worker("worker-1", ["jobs-normal"], slots=4, window=8)
+    verbs.announce_worker("worker-1", ["jobs-normal"], slots=4)
     # Of organizations the rows are read once there are some.
     assert statements() <= few + 3 <= 32
 
@@ -133,7 +133,7 @@ def test_hostile_texts_are_escaped(root: Client, broker: MemoryBroker) -> None:
     end(raised(claimed, "Permanent", text=HOSTILE))
     pending_job(organization=tenant)
     start(pending_job(organization=tenant), HOSTILE)
-    verbs.announce_worker(HOSTILE, ["jobs-normal"], slots=1, window=1)
+    verbs.announce_worker(HOSTILE, ["jobs-normal"], slots=1)
     shown = page(root)
     assert "<script>alert" not in shown
     assert "&lt;script&gt;alert" in shown

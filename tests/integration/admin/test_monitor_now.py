@@ -46,7 +46,7 @@ def member(mine: Organization) -> Client:
 def sound() -> None:
     """A scheduler leads, and a worker is alive."""
     Scheduler("leader-1").tick()
-    verbs.announce_worker("worker-1", ["jobs-normal"], slots=4, window=8)
+    verbs.announce_worker("worker-1", ["jobs-normal"], slots=4)
 
 
 def oldest_minutes(client: Client) -> str:

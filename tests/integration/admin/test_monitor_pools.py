@@ -38,7 +38,7 @@ def configure(settings: Any, *names: str) -> None:
 
 
 def announce(name: str, *queues: str, slots: int = 1) -> None:
-    verbs.announce_worker(name, queues, slots=slots, window=8)
+    verbs.announce_worker(name, queues, slots=slots)
 
 
 def rows(client: Client) -> dict[str, Any]:

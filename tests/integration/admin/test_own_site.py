@@ -117,7 +117,7 @@ def test_the_same_work_is_linked_where_one_is(root: Client, job: Job) -> None:
 
 
 def test_what_a_worker_runs_is_linked_there(root: Client, organization: Organization) -> None:
-    verbs.announce_worker(WORKER, verbs.broker_queue_names(), slots=1, window=1)
+    verbs.announce_worker(WORKER, verbs.broker_queue_names(), slots=1)
     running = start(pending_job(make_job_type(), organization))
     assert f"/own/django_jobs/job/{running.pk}/change/" in links_of(root.get("/own/django_jobs/monitor/"))
 

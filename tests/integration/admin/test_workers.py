@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 
 def announce(name: str = "web-7-1", supervisor: str = "seven", pid: int = 7, **fields: Any) -> None:
-    options = {"slots": 2, "window": 4, **fields}
+    options = {"slots": 2, **fields}
     verbs.announce_worker(name, verbs.broker_queue_names(), supervisor_pid=pid, supervisor=supervisor, **options)
 
 

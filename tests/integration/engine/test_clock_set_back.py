@@ -31,8 +31,8 @@ def test_a_leader_that_lives_leads_on(broker: MemoryBroker) -> None:
 
 
 def test_a_worker_that_died_before_is_not_counted_as_living(broker: MemoryBroker) -> None:
-    verbs.announce_worker("living", ["jobs-normal"], slots=1, window=1)
-    verbs.announce_worker("dead", ["jobs-normal"], slots=1, window=1)
+    verbs.announce_worker("living", ["jobs-normal"], slots=1)
+    verbs.announce_worker("dead", ["jobs-normal"], slots=1)
     Worker.objects.filter(name="dead").update(last_seen=ahead())
     assert [worker.name for worker in verbs.live_workers()] == ["living"]
 

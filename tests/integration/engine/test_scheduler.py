@@ -110,7 +110,7 @@ def test_a_duty_is_reported_each_time_that_it_begins_to_fail(
 
 
 def test_living_workers_are_not_forgotten(clock: Clock) -> None:
-    verbs.announce_worker("young", ["jobs-low"], slots=1, window=1)
+    verbs.announce_worker("young", ["jobs-low"], slots=1)
     assert verbs.forget_workers() == 0
     assert [worker.name for worker in verbs.live_workers()] == ["young"]
 

@@ -48,5 +48,5 @@ def _no_pause(tuning: Tuning) -> None:
 def sound(redis_broker: redis.Redis) -> None:
     """A marked broker, a worker on every queue, a scheduler that has just ticked."""
     verbs.check_broker()
-    verbs.announce_worker("worker-1", QUEUES, slots=1, window=1)
+    verbs.announce_worker("worker-1", QUEUES, slots=1)
     Scheduler("scheduler-1").lead()

@@ -111,14 +111,14 @@ def test_a_stranger_in_our_queues_is_a_warning(sound: None, redis_broker: redis.
 
 def test_each_queue_needs_a_live_worker(sound: None) -> None:
     verbs.withdraw_worker("worker-1")
-    verbs.announce_worker("worker-2", QUEUES[:3], slots=1, window=1)
+    verbs.announce_worker("worker-2", QUEUES[:3], slots=1)
     found = findings()
     assert found["queue jobs-normal"] == "OK"
     assert found["queue jobs-low"] == "PROBLEM"
 
 
 def test_quiet_workers_are_told_and_are_a_problem_once_jobs_wait(sound: None) -> None:
-    verbs.announce_worker("worker-1", QUEUES, slots=1, window=1, quiet_since=timezone.now())
+    verbs.announce_worker("worker-1", QUEUES, slots=1, quiet_since=timezone.now())
     told = finding("queue jobs-normal")
     assert (told.level, told.code, told.facts["quiet"]) == ("WARNING", "workers_quiet", 1)
 
@@ -128,7 +128,7 @@ def test_quiet_workers_are_told_and_are_a_problem_once_jobs_wait(sound: None) ->
 
 
 def test_a_worker_beside_a_quiet_one_is_enough(sound: None) -> None:
-    verbs.announce_worker("worker-2", QUEUES, slots=1, window=1, quiet_since=timezone.now())
+    verbs.announce_worker("worker-2", QUEUES, slots=1, quiet_since=timezone.now())
     told = finding("queue jobs-low")
     assert (told.level, told.code, told.facts) == ("OK", "partly_quiet", {"workers": 1, "quiet": 1})
 

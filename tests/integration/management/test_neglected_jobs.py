@@ -44,14 +44,14 @@ class AtMostOne(AccessPolicy):
 def _free_slots(sound: None) -> None:
     """Four slots of the default pool, and a broker that nobody pushes to unless a test does."""
     verbs.use_broker(MemoryBroker())
-    verbs.announce_worker("worker-1", QUEUES, slots=4, window=8)
+    verbs.announce_worker("worker-1", QUEUES, slots=4)
 
 
 @pytest.fixture
 def gpu(settings: Any) -> JobType:
     """A type of a pool beside the default one, with one worker that has one slot."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
-    verbs.announce_worker("gpu-1", queue_names("gpu"), slots=1, window=1)
+    verbs.announce_worker("gpu-1", queue_names("gpu"), slots=1)
     return make_job_type(pool="gpu")
 
 
@@ -125,8 +125,9 @@ def test_an_organization_at_the_limit_of_the_setting_is_no_problem(
 
 
 def test_what_waits_behind_a_full_window_is_no_problem(organization: Organization) -> None:
-    verbs.announce_worker("worker-1", QUEUES, slots=4, window=1)
-    queue_up(pending_job(organization=organization))
+    verbs.announce_worker("worker-1", QUEUES, slots=2)
+    for _ in range(2):
+        queue_up(pending_job(organization=organization))
     neglect(make_job_type(), organization)
     assert told().code == NONE
 
@@ -160,7 +161,7 @@ def test_tickets_of_a_busy_pool_are_no_problem(gpu: JobType, organization: Organ
 def test_a_worker_of_two_pools_that_is_busy_serves_neither(gpu: JobType, organization: Organization) -> None:
     verbs.withdraw_worker("gpu-1")
     verbs.withdraw_worker("worker-1")
-    verbs.announce_worker("both-1", [*queue_names("gpu"), *QUEUES], slots=1, window=1)
+    verbs.announce_worker("both-1", [*queue_names("gpu"), *QUEUES], slots=1)
     run_one(make_job_type(), organization, "both-1")
     neglect(gpu, organization)
     assert (told().code, told().facts) == ("all_busy", {"slots": 1})

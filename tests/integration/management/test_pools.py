@@ -44,7 +44,7 @@ def test_without_pools_none_is_told() -> None:
 
 
 def test_a_pool_with_workers_is_fine(gpu: JobType) -> None:
-    verbs.announce_worker("gpu-1", queue_names("gpu"), slots=1, window=1)
+    verbs.announce_worker("gpu-1", queue_names("gpu"), slots=1)
     found = findings()
     assert found["pool gpu"] == ("OK", "served", {"types": 1})
     assert found["pool default"][0] == found["queue jobs-gpu-low"][0] == "OK"
@@ -65,7 +65,7 @@ def test_a_pool_without_workers_is_a_problem_once_its_jobs_wait(
 def test_a_pool_whose_workers_are_all_quiet_is_a_problem_once_its_jobs_wait(
     gpu: JobType, organization: Organization
 ) -> None:
-    verbs.announce_worker("gpu-1", queue_names("gpu"), slots=1, window=1, quiet_since=timezone.now())
+    verbs.announce_worker("gpu-1", queue_names("gpu"), slots=1, quiet_since=timezone.now())
     assert findings()["pool gpu"][:2] == ("WARNING", "workers_quiet")
     submit_job(gpu, organization)
     assert findings()["pool gpu"][:2] == ("PROBLEM", "workers_quiet")
@@ -77,7 +77,7 @@ def test_jobs_of_other_pools_do_not_count(gpu: JobType, organization: Organizati
 
 
 def test_a_queue_of_a_pool_that_its_workers_leave_out_is_a_problem(gpu: JobType) -> None:
-    verbs.announce_worker("gpu-1", ["jobs-gpu-low"], slots=1, window=1)
+    verbs.announce_worker("gpu-1", ["jobs-gpu-low"], slots=1)
     assert findings()["queue jobs-gpu-high"] == ("PROBLEM", "no_worker", {"pool": "gpu"})
 
 

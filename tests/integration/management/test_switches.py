@@ -151,7 +151,7 @@ def test_a_hosts_own_organizations_are_the_hosts_to_suspend(interpose: Interpose
 
 
 def test_workers_are_told_to_take_no_new_jobs() -> None:
-    verbs.announce_worker("host-1-aa", QUEUES, slots=1, window=1)
+    verbs.announce_worker("host-1-aa", QUEUES, slots=1)
     Worker.objects.update(supervisor="host-1")
     assert call("jobs_pause", "--worker", "host-1-aa").code == 0
     assert WorkerOrder.objects.get().order == WorkerOrder.Order.QUIET
@@ -165,8 +165,8 @@ def test_workers_are_told_to_take_no_new_jobs() -> None:
 
 
 def test_a_worker_that_was_ordered_nothing_takes_jobs_already() -> None:
-    verbs.announce_worker("host-1-aa", QUEUES, slots=1, window=1)
-    verbs.announce_worker("host-1-bb", QUEUES, slots=1, window=1)
+    verbs.announce_worker("host-1-aa", QUEUES, slots=1)
+    verbs.announce_worker("host-1-bb", QUEUES, slots=1)
     Worker.objects.update(supervisor="host-1")
     answer = call("jobs_resume", "--worker", "host-1-aa", "--json")
     assert (answer.code, answer.facts["unchanged"], WorkerOrder.objects.count()) == (0, 1, 0)
@@ -201,7 +201,7 @@ def test_the_history_names_who_switched_what(letters: JobType) -> None:
     schedule_job("nightly", "print_letters", every=3600)
     dead(letters, 1)
     call("jobs_retry", "--all", "--yes")
-    verbs.announce_worker("host-1-aa", QUEUES, slots=1, window=1)
+    verbs.announce_worker("host-1-aa", QUEUES, slots=1)
     Worker.objects.update(supervisor="host-1")
     for option, name in (
         ("--schedule", "nightly"),
@@ -252,7 +252,7 @@ def test_a_user_switches_nothing_that_they_may_not(letters: JobType) -> None:
 
 @pytest.mark.parametrize("arguments", [["print_leters"], ["--breaker", "print_leters"], ["--worker", "host-1-ab"]])
 def test_a_user_is_told_of_no_names_that_they_may_not_know(arguments: list[str]) -> None:
-    verbs.announce_worker("host-1-aa", QUEUES, slots=1, window=1)
+    verbs.announce_worker("host-1-aa", QUEUES, slots=1)
     make_user("ann")
     answer = call("jobs_resume", *arguments, "--user", "ann", "--json")
     assert (answer.code, answer.error["did_you_mean"]) == (ExitCode.USAGE, [])

@@ -27,7 +27,7 @@ pytestmark = [
 @pytest.fixture
 def backlog(kind: JobType, organization: Organization, broker: MemoryBroker) -> list[Job]:
     """More jobs than the broker has room for, of a child whose sets are large."""
-    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=20)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=20)
     return pending_jobs(kind, organization, 120)
 
 
@@ -136,8 +136,8 @@ def test_a_child_is_given_tickets_also_while_those_of_less_urgent_queues_wait_fo
     broker: MemoryBroker,
     look: Any,
 ) -> None:
-    verbs.announce_worker(WORKER, ["jobs-high"], slots=1, window=4)
-    verbs.announce_worker("busy", ["jobs-low"], slots=1, window=4)
+    verbs.announce_worker(WORKER, ["jobs-high"], slots=4)
+    verbs.announce_worker("busy", ["jobs-low"], slots=4)
     for _ in range(10):
         pending_job(kind, organization, priority="Low")
     for _ in range(10):

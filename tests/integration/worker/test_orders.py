@@ -14,7 +14,7 @@ from tests.support.verbs import Interpose, Order, OrderReader
 @pytest.fixture
 def reader(db: None, tuning: Tuning) -> OrderReader:
     tuning.set(order_pause_seconds=0.0)
-    verbs.announce_worker("web-7-1", ["jobs-normal"], slots=1, window=1, supervisor="seven", supervisor_pid=7)
+    verbs.announce_worker("web-7-1", ["jobs-normal"], slots=1, supervisor="seven", supervisor_pid=7)
     return OrderReader("seven")
 
 

@@ -51,7 +51,7 @@ def expired_leases() -> list[int]:
 
 def dead_neighbor() -> list[int]:
     """Two jobs of a worker of this machine that was killed together with its supervisor."""
-    verbs.announce_worker(VICTIM, ["jobs-normal"], slots=1, window=1)
+    verbs.announce_worker(VICTIM, ["jobs-normal"], slots=1)
     Worker.objects.update(processes=f"{NO_PROCESS}@1")
     return [running(max_retries=number).pk for number in (0, 2)]
 
@@ -97,7 +97,7 @@ def old_keys() -> list[int]:
 
 
 def silent_workers() -> None:
-    verbs.announce_worker("silent", ["jobs-normal"], slots=1, window=1)
+    verbs.announce_worker("silent", ["jobs-normal"], slots=1)
     Worker.objects.update(last_seen=Now() - dt.timedelta(hours=1))
 
 

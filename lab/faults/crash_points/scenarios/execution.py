@@ -159,7 +159,7 @@ def requeue(given: Given) -> None:
 
 
 def renew(given: Given) -> int:
-    verbs.announce_worker(VICTIM, ["jobs-normal"], slots=1, window=1)
+    verbs.announce_worker(VICTIM, ["jobs-normal"], slots=1)
     return len(verbs.renew_leases([VICTIM]))
 
 

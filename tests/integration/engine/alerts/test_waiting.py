@@ -21,7 +21,7 @@ from tests.support.tuning import Tuning
 @pytest.fixture
 def workers(broker: object) -> None:
     """Four free slots of the default pool."""
-    verbs.announce_worker("worker-1", QUEUES, slots=4, window=8)
+    verbs.announce_worker("worker-1", QUEUES, slots=4)
 
 
 def choose(settings: Any, rule: str, **thresholds: Any) -> None:

@@ -183,7 +183,7 @@ def test_while_it_recovers_for_one_organization_only_that_one_goes_slowly(
     end(returned(claim_try(held_one)))
     mine = [pending_job(held_one, organization) for _ in range(8)]
     theirs = [pending_job(held_one) for _ in range(4)]
-    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=100)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=100)
     # Within its first second, however slow the machine is.
     Breaker.objects.filter(recovering_since__isnull=False).update(
         recovering_since=verbs.now() + dt.timedelta(seconds=4)

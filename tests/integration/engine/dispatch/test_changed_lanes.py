@@ -25,7 +25,7 @@ ONLY_POSTGRESQL: Final = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def _room(broker: MemoryBroker) -> None:
     """Room for a hundred jobs."""
-    verbs.announce_worker(WORKER, ALL_QUEUES, slots=10, window=100)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=100)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.support.factories import make_organization
 
 def widen(size: int, *queues: str, name: str = "wide") -> None:
     """A worker, of all queues if none is said, that wants so many tickets within reach."""
-    verbs.announce_worker(name, queues or ALL_QUEUES, slots=1, window=size)
+    verbs.announce_worker(name, queues or ALL_QUEUES, slots=size)
 
 
 def start_queued(job: Job) -> None:

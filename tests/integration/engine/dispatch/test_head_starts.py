@@ -44,7 +44,7 @@ def in_order(jobs: Iterable[Job]) -> list[int]:
 @pytest.fixture
 def _room(broker: MemoryBroker) -> None:
     """Room for two jobs at once."""
-    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=2)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=2)
 
 
 def test_the_larger_goes_first(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:

@@ -37,7 +37,7 @@ def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, tuning: Tuning)
     tuning.set(
         lane_marks_clock=clock, lane_marks_slow_seconds=-1.0, lane_marks_slow_walks=1, lane_marks_margin_seconds=0
     )
-    verbs.announce_worker("a-worker", ALL_QUEUES, slots=1, window=10)
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=10)
     walk = verbs.store().lanes
 
     def slow_walk(plan: LaneWalk, count: int, marks: dict[Lane, LaneMark]) -> Any:

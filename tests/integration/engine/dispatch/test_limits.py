@@ -35,7 +35,7 @@ class AtMostTwo(AccessPolicy):
 @pytest.fixture(autouse=True)
 def _room(broker: MemoryBroker) -> None:
     """Room for a hundred jobs."""
-    verbs.announce_worker("a-worker", ALL_QUEUES, slots=10, window=100)
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=100)
 
 
 def waiting(broker: MemoryBroker, *lanes: tuple[Any, Organization, int], count: int = 4) -> list[Job]:
@@ -149,7 +149,7 @@ def test_no_key_waits_for_ever_behind_others_of_its_organization(
     broker: MemoryBroker, organization: Organization
 ) -> None:
     verbs.withdraw_worker("a-worker")
-    verbs.announce_worker("a-worker", ALL_QUEUES, slots=4, window=4)
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=4)
     kind = make_job_type(concurrency_key="account")
     keys = [number * (2**64 // 25) - 2**63 for number in range(1, 25)]  # hashes lie all over the numbers that there are
     waiting(broker, *((kind, organization, key) for key in keys), count=30)
@@ -186,7 +186,7 @@ def test_organizations_get_jobs_by_their_weights(broker: MemoryBroker, settings:
     verbs.forget_tenant_shares()
     waiting(broker, *((kind, organization, 0) for organization in organizations), count=20)
     verbs.withdraw_worker("a-worker")
-    verbs.announce_worker("a-worker", ALL_QUEUES, slots=4, window=4)
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=4)
     served: Counter[Any] = Counter()
     for _ in range(6):
         verbs.dispatch()

@@ -109,15 +109,15 @@ def test_pools_have_turns_of_their_own(broker: MemoryBroker, gpu: JobType, kind:
             pending_job(job_type, organization)
     broker.is_down = False
     for queue in ("jobs-normal", "jobs-gpu-normal"):
-        verbs.announce_worker(queue, [queue], slots=1, window=1)
+        verbs.announce_worker(queue, [queue], slots=1)
     verbs.dispatch()
     first, second = Job.objects.filter(status="Queued")
     assert first.organization == second.organization
 
 
 def test_workers_of_one_pool_widen_no_window_of_another_and_quiet_ones_none(broker: MemoryBroker, gpu: JobType) -> None:
-    verbs.announce_worker("gpu-1", GPU_QUEUES, slots=1, window=40)
-    verbs.announce_worker("quiet", ["jobs-normal"], slots=1, window=40, quiet_since=verbs.now())
+    verbs.announce_worker("gpu-1", GPU_QUEUES, slots=40)
+    verbs.announce_worker("quiet", ["jobs-normal"], slots=40, quiet_since=verbs.now())
     size = verbs.read_window()
     assert (size.sizes[GPU], size.sizes[queue_for(1)]) == (40, verbs.MIN_WINDOW)
     assert size.rivals[GPU] == {Queue("gpu", priority) for priority in range(4)}
@@ -125,7 +125,7 @@ def test_workers_of_one_pool_widen_no_window_of_another_and_quiet_ones_none(brok
 
 
 def test_a_worker_of_two_pools_has_one_window_for_both(broker: MemoryBroker, gpu: JobType) -> None:
-    verbs.announce_worker("both", ["jobs-gpu-normal", "jobs-normal"], slots=1, window=10)
+    verbs.announce_worker("both", ["jobs-gpu-normal", "jobs-normal"], slots=10)
     size = verbs.read_window()
     queued = {queue_for(1): {(1, "any"): 4}, GPU: {(1, "any"): 3}}
     assert [size.room(queue, ["any"], queued).most for queue in (GPU, queue_for(1))] == [3, 3]
@@ -142,7 +142,7 @@ def test_what_one_pool_has_queued_leaves_another_its_room(broker: MemoryBroker, 
 
 
 def test_a_worker_looks_for_room_of_its_own_pool_only(broker: MemoryBroker, gpu: JobType, kind: JobType) -> None:
-    verbs.announce_worker("gpu-1", GPU_QUEUES, slots=1, window=4)
+    verbs.announce_worker("gpu-1", GPU_QUEUES, slots=4)
     for _ in range(9):
         pending_job(gpu)
     verbs.dispatch()

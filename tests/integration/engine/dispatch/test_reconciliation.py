@@ -111,7 +111,7 @@ def test_what_no_worker_takes_of_a_held_type_goes_back_to_the_backlog(
     job, other = job_in("Queued"), job_in("Queued")
     marked.push([ticket_of(job), ticket_of(other)])
     JobType.objects.filter(pk=job.job_type_id).update(**held)
-    verbs.announce_worker("worker", ["jobs-normal"], slots=1, window=8)
+    verbs.announce_worker("worker", ["jobs-normal"], slots=8)
     verbs.forget_window()
     assert TicketWatch().reissue_lost() == 0
     assert reread(job).status == "Queued"  # its worker puts it back

@@ -131,7 +131,7 @@ def test_organizations_that_had_fewer_turns_in_a_pass_begin_the_next_one(broker:
 @pytest.fixture
 def _two_slots() -> None:
     """A worker that wants two tickets within reach."""
-    verbs.announce_worker(WORKER, ALL_QUEUES, slots=2, window=2)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=2)
 
 
 @pytest.mark.usefixtures("_two_slots")
@@ -200,7 +200,7 @@ def test_more_organizations_than_a_page_holds_fill_all_the_room_of_one_pass(
 ) -> None:
     """A further round of a page goes on behind what was picked, and no job is counted twice."""
     tuning.set(backlog_lanes_at_once=4)
-    verbs.announce_worker("a-worker", ALL_QUEUES, slots=10, window=100)
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=100)
     limited = make_job_type(max_running=20)
     broker.is_down = True
     for _ in range(6):

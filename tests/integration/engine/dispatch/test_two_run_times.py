@@ -55,7 +55,7 @@ class Slot:
 
     def _announce(self) -> None:
         quick = self._estimator.quick_types(1)
-        verbs.announce_worker(self.name, ALL_QUEUES, slots=1, window=1, quick_types=quick)
+        verbs.announce_worker(self.name, ALL_QUEUES, slots=1, quick_types=quick)
 
     def go_on(self, now: float, seconds: dict[int, float]) -> int | None:
         """End what ran, and begin the next job if there is one; return its key."""
@@ -153,7 +153,7 @@ def test_beside_another_tenants_jobs_a_first_job_waits_for_two_run_times_of_a_sl
 
 
 def announce(slots: int, **quick_types: int) -> None:
-    verbs.announce_worker("worker", ALL_QUEUES, slots=slots, window=slots, quick_types=quick_types)
+    verbs.announce_worker("worker", ALL_QUEUES, slots=slots, quick_types=quick_types)
 
 
 def queued(kind: JobType) -> int:
@@ -195,7 +195,7 @@ def test_in_a_window_that_is_full_of_slow_jobs_there_is_no_room_for_a_quick_one(
 def test_urgent_tickets_that_have_room_are_not_too_many_for_a_queue_with_fewer_slots(broker: MemoryBroker) -> None:
     announce(1)
     critical = queue_for(Priority.CRITICAL)
-    verbs.announce_worker("urgent", ["jobs-critical"], slots=3, window=3)
+    verbs.announce_worker("urgent", ["jobs-critical"], slots=3)
     kind, organization = make_job_type(), make_organization()
     for _ in range(6):
         pending_job(kind, organization, priority=Priority.CRITICAL)

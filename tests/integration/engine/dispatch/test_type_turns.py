@@ -27,7 +27,7 @@ class Double(AccessPolicy):
 @pytest.fixture(autouse=True)
 def _room(broker: MemoryBroker) -> None:
     """Room for a hundred jobs: no other limit than the types' keeps a job waiting."""
-    verbs.announce_worker("a-worker", ALL_QUEUES, slots=10, window=100)
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=100)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_turns_follow_each_other_whoever_is_picked_first(
 
 def test_on_small_pages_nobody_waits_for_ever(broker: MemoryBroker) -> None:
     verbs.withdraw_worker("a-worker")
-    verbs.announce_worker("a-worker", ALL_QUEUES, slots=2, window=2)
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=2)
     kind, organizations = make_job_type(max_running=1), [make_organization() for _ in range(8)]
     wait(broker, kind, organizations, 6)
     found: Counter[Any] = Counter()

@@ -34,7 +34,7 @@ def begun() -> Job:
     """A job of the worker, whose handler had run for a moment."""
     job, claimed = running_job()
     verbs.note_begun([(claimed.pk, claimed.attempt)], [WORKER])
-    verbs.announce_worker(WORKER, ["jobs-normal"], slots=1, window=1)
+    verbs.announce_worker(WORKER, ["jobs-normal"], slots=1)
     return job
 
 
@@ -72,7 +72,7 @@ def test_a_worker_that_may_live_is_left_alone(begun: Job, dead: str, why: str) -
 
 
 def test_a_worker_announces_itself_and_its_supervisor() -> None:
-    verbs.announce_worker(WORKER, ["jobs-normal"], slots=1, window=1, supervisor_pid=os.getppid())
+    verbs.announce_worker(WORKER, ["jobs-normal"], slots=1, supervisor_pid=os.getppid())
     row = Worker.objects.get()
     assert (row.place, row.processes) == (verbs.place_of_process(), verbs.describe_process(os.getpid(), os.getppid()))
     assert len(row.processes.split()) == 2

@@ -84,7 +84,7 @@ def test_a_share_has_only_jobs_of_the_pools_that_the_worker_serves(
     broker: MemoryBroker, gpu: JobType, kind: JobType, organization: Organization, queues: list[str], pool: str
 ) -> None:
     names = ["jobs-normal", "jobs-gpu-normal"]
-    verbs.announce_worker(WORKER, names, slots=1, window=20)
+    verbs.announce_worker(WORKER, names, slots=20)
     verbs.claim([ticket_of(queued(gpu, organization)[0], "gpu")], WORKER)  # so that the policy's answers are known
     start(pending_job(kind, organization))
     broker.is_down = True

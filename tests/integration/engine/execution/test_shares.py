@@ -199,7 +199,7 @@ def test_a_share_fills_no_more_than_the_window(broker: MemoryBroker, kind: JobTy
 
 
 def test_who_was_picked_and_left_is_the_next_to_have_a_turn(kind: JobType) -> None:
-    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=1)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1)
     organizations = sorted((make_organization() for _ in range(4)), key=lambda item: item.pk)
     for organization in organizations:
         waiting(kind, organization, 3)
@@ -210,7 +210,7 @@ def test_who_was_picked_and_left_is_the_next_to_have_a_turn(kind: JobType) -> No
 
 def test_a_share_is_no_larger_than_a_pass_of_the_dispatcher_may_be(kind: JobType, organization: Organization) -> None:
     """New jobs that go without a turn keep that distance from their organization's limit."""
-    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=1)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1)
     waiting(kind, organization, 7)
     assert len(take(7) or []) == verbs.read_window().most_at_once == 4
 

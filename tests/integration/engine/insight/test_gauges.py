@@ -50,8 +50,8 @@ def test_they_tell_what_waits_died_works_and_is_wrong(
     pending_job(kind, organization)
     job_in(Status.DEAD_LETTER, job_type=kind, organization=organization)
     make_alert("dead_letters", "", {"count": 1})
-    verbs.announce_worker("working", broker_queues(), slots=4, window=4)
-    verbs.announce_worker("quiet", broker_queues(), slots=4, window=4, quiet_since=verbs.now())
+    verbs.announce_worker("working", broker_queues(), slots=4)
+    verbs.announce_worker("quiet", broker_queues(), slots=4, quiet_since=verbs.now())
 
     found = verbs.read_gauges()
     assert (found.backlog["Normal"], found.jobs[Status.DEAD_LETTER], found.alerts) == (1, 1, {"dead_letters": 1})

@@ -85,7 +85,7 @@ def neglected(seconds: float) -> int:
 
 
 def test_neglected_jobs(job: Job) -> None:
-    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=8)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=8)
     assert (neglected(600), neglected(60)) == (0, 1)
 
 

@@ -96,8 +96,8 @@ def test_a_job_that_is_not_due_does_not_wait() -> None:
 
 
 def test_living_workers_are_counted() -> None:
-    verbs.announce_worker(WORKER, ["jobs-normal"], slots=4, window=8)
-    verbs.announce_worker("worker-2", ["jobs-normal"], slots=1, window=8)
+    verbs.announce_worker(WORKER, ["jobs-normal"], slots=4)
+    verbs.announce_worker("worker-2", ["jobs-normal"], slots=8)
     Worker.objects.filter(pk="worker-2").update(last_seen=verbs.now() - dt.timedelta(minutes=5))
     assert get_job_metrics()["active_workers"] == 1
 

@@ -86,7 +86,7 @@ def first_job(organizations: list[Organization], job_types: list[JobType]) -> Jo
 
 def bad_plans(deeds: Mapping[str, Deed]) -> list[str]:
     """What is wrong with the statements of these deeds, of which nothing stays."""
-    verbs.announce_worker(WORKER, verbs.broker_queue_names(), slots=1, window=SET)
+    verbs.announce_worker(WORKER, verbs.broker_queue_names(), slots=SET)
     known: Counter[str] = Counter()
     return [f"{name}: {plan}" for name, deed in deeds.items() for plan in _plans(deed, known) if _is_bad(plan)]
 
