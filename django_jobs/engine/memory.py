@@ -107,8 +107,8 @@ class Tries:
         self._leaves_out = 0
         self._left = 0
 
-    def is_due(self) -> bool:
-        """Return whether to try it this time; one that is left out counts."""
+    def begins(self) -> bool:
+        """Begin a try; return False where this one is left out, which counts."""
         if self._left == 0:
             return True
         self._left -= 1

@@ -345,7 +345,7 @@ class Child:
         is_busy = self.state.in_hand.busy() > 0  # first, since what ends meanwhile may have submitted more
         if not is_busy:
             self.slots.wait()
-        is_any_left = dispatcher.anything_queued(self.state.options.queues)
+        is_any_left = dispatcher.dispatch_what_is_left(self.state.options.queues)
         now = time.monotonic()
         since = self._missing_since = (self._missing_since or now) if is_any_left else None
         if since is not None and now - since <= timing.BURST_LAST_LOOK_SECONDS:

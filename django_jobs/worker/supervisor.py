@@ -409,7 +409,7 @@ class Supervisor:
     def _look_for_rest(self) -> bool:
         try:
             batches.batch_duties_in_tick()  # the last jobs of a batch may have ended, which submits another one
-            return dispatcher.anything_queued(self.options.queues)
+            return dispatcher.dispatch_what_is_left(self.options.queues)
         except BrokerUnavailable:
             return True  # another child finds out whether that lasts
         except Error as error:

@@ -197,7 +197,7 @@ def test_while_another_dispatcher_has_the_lock_nothing_is_dispatched_and_who_may
     job = waiting_job(broker, kind, organization)
     with uncommitted(verbs.take_dispatch_lock):
         assert verbs.dispatch() == 0
-        assert verbs.anything_queued()  # or about to be
+        assert verbs.dispatch_what_is_left()  # or about to be
         assert broker.rings == 0  # two in the background would go on for each other
         assert verbs.wake() == 0
     assert (reread(job).status, broker.rings) == ("Pending", 1)
@@ -244,7 +244,7 @@ def lock() -> None:
 
 
 def let_none_go_without_a_turn(interpose: Interpose) -> None:
-    interpose("takes_no_turn", lambda *_: None)
+    interpose("condition_when_stored", lambda *_: None)
 
 
 def test_of_two_new_jobs_at_the_same_moment_one_is_queued_at_once(kind: JobType, at_once: Organization) -> None:
@@ -284,15 +284,16 @@ def test_a_slow_look_at_what_is_in_flight_does_not_let_many_new_jobs_pass(
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 4}
     let_none_go_without_a_turn(interpose)
     numbers = itertools.count()
-    goes_at_once = verbs.goes_at_once
+    goes_at_once = verbs.condition_at_insert
 
-    def goes_slowly(*args: Any) -> Condition:
+    def goes_slowly(*args: Any) -> Condition | None:
         found = goes_at_once(*args)
-        assert found is not None
+        if found is None:
+            return None
         seconds = 0.3 + 0.05 * next(numbers)
         return verbs.all_of(Condition("pg_sleep(%s) IS NOT NULL", (seconds,)), found)
 
-    interpose("goes_at_once", goes_slowly)
+    interpose("condition_at_insert", goes_slowly)
     run_crowd([functools.partial(submit_job, kind, at_once, {"number": number}) for number in range(8)])
     verbs.dispatch()
     assert Job.objects.filter(status=Status.QUEUED).count() == 4

@@ -59,7 +59,7 @@ class Everyday:
             "wake": Deed(lambda _: verbs.wake()),
             "dispatch": Deed(lambda _: verbs.dispatch()),
             "dispatch few": Deed(lambda _: verbs.dispatch(), lambda: self.pending(3)),
-            "is anything queued": Deed(lambda _: verbs.anything_queued()),
+            "is anything queued": Deed(lambda _: verbs.dispatch_what_is_left()),
             "claim one": Deed(lambda found: verbs.claim(found, WORKER), lambda: self.tickets(1)),
             "claim one like another": Deed(lambda found: verbs.claim(found, WORKER), self.ticket_like_another),
             "claim": Deed(lambda found: verbs.claim(found, WORKER), self.tickets),

@@ -182,7 +182,7 @@ def wake() -> int:
     For a caller who must not wait long: where the broker answers late, the scheduler does the rest.
     Raises neither BrokerUnavailable nor a database error, since the scheduler tries again.
     """
-    if _is_put_off():
+    if _leave_to_one_pass():
         return 0
     return _quietly(lambda: _dispatch_if_room(Priority.CRITICAL, 1.0, in_haste=True))
 
@@ -203,8 +203,8 @@ def one_pass() -> Iterator[None]:
             wake()
 
 
-def _is_put_off() -> bool:
-    """Return whether somebody dispatches later, and tell them to."""
+def _leave_to_one_pass() -> bool:
+    """Leave the dispatch to the end of the block of :func:`one_pass`; return whether one is open."""
     wanted = _put_off.get()
     if wanted is not None:
         wanted.append(True)
@@ -239,10 +239,10 @@ def _dispatch_new(job: Job) -> int | None:
     if not may_change:
         window.note_full(queue)
         return 0
-    if has_room and (moved := _queue_without_turn(job, new_jobs.takes_no_turn(job, size.most_at_once))):
+    if has_room and (moved := _queue_without_turn(job, new_jobs.condition_when_stored(job, size.most_at_once))):
         tickets.push_tickets(moved)
         return len(moved)
-    if _is_put_off():
+    if _leave_to_one_pass():
         return 0
     count = make_passes(seen.rings, lambda: _may_go(job, queue), in_haste=True)
     if count == 0 and not has_room:
@@ -281,7 +281,7 @@ def refill(priority: int, in_pools: Collection[str] = (), *, if_empty: bool = Fa
     return _quietly(lambda: _dispatch_if_room(priority, share, in_pools))
 
 
-def anything_queued(queues: Collection[str] = ()) -> bool:
+def dispatch_what_is_left(queues: Collection[str] = ()) -> bool:
     """Dispatch, also what is due by now, and return whether any job is Queued; for a burst that asks if it is over.
 
     Only jobs whose tickets go to these ``queues`` count, without any to those of the default pool. Also return True if

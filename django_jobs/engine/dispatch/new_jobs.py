@@ -9,7 +9,6 @@ from django_jobs import pools
 from django_jobs.engine import timing
 from django_jobs.engine.dispatch import tenant_shares, window
 from django_jobs.engine.dispatch.limits import has_limits
-from django_jobs.engine.dispatch.window import Window
 from django_jobs.engine.memory import Rest, Tries
 from django_jobs.engine.ports import Queue, get_broker
 from django_jobs.engine.store import database
@@ -22,10 +21,8 @@ from django_jobs.statuses import Priority
 if TYPE_CHECKING:
     from django_jobs.engine.store.base_jobs import Store
 
-# Which new jobs go without the dispatcher, since they take nobody's turn.
-#
-# :func:`takes_no_turn` decides for a job that was just submitted, and :func:`goes_at_once` for one that is about to be.
-# Whose turn it is among those that wait, :mod:`.turns` says.
+# There are two ways without the dispatcher. :func:`condition_at_insert` decides for a job that is about to be stored, and
+# :func:`condition_when_stored` for one that is. Whose turn it is among those that wait, :mod:`.turns` says.
 
 
 _PRIORITIES: Final = tuple(map(int, Priority))
@@ -35,7 +32,7 @@ _JOB, _TYPE, _ORGANIZATION, _NEAR, _FAR, _ROOM = "job", "type", "organization", 
 _MOST_UNSEEN: Final = 1
 
 
-def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
+def condition_when_stored(job: Job, most_at_once: int) -> Condition | None:
     """Return the condition under which a new job may be queued without a turn; None if it has to wait for one.
 
     It may be queued if it is due, no other job waits with its priority or a higher one, and its organization is below
@@ -54,7 +51,7 @@ def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
     if not _needs_no_pass(job):
         return None
     ask, limit = store(), tenant_shares.limit_for(job)
-    rule = _rule(ask, job.priority)
+    rule = _rule_of_stored(ask, job.priority)
     limit -= _MOST_UNSEEN if _queues_new_jobs() else 0
     values = {
         _JOB: job.pk,
@@ -67,7 +64,7 @@ def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
 
 
 @functools.cache
-def _rule(ask: Store, own: int) -> Condition:
+def _rule_of_stored(ask: Store, own: int) -> Condition:
     """Return the condition for any job of this priority, made once; the job's values take the places of the marks."""
     higher = [priority for priority in _PRIORITIES if priority > own]
     lower = [priority for priority in _PRIORITIES if priority < own]
@@ -76,27 +73,6 @@ def _rule(ask: Store, own: int) -> Condition:
     has_room = any_of(ask.has_fewer_in_flight(_ORGANIZATION, _FAR), all_of(*may_go_near))
     is_first = [ask.nothing_else_waits(priority, _JOB) for priority in (own, *higher)]
     return all_of(ask.needs_no_pass(_TYPE), has_room, ask.is_due(_JOB), *is_first)
-
-
-def goes_at_once(job: Job, size: Window) -> Condition | None:
-    """Return the condition under which a job may be stored as Queued; None if it has to wait.
-
-    It may be where little is in flight at all, nothing waits before it nor of its organization, the window has room,
-    and half of its organization's limit is free. The other half is for what others queue at this moment and is not
-    counted yet. Of these jobs one at a time is stored, and all others leave room for it.
-    """
-    queue = Queue(job.job_type.pool, job.priority)
-    if not (_needs_no_pass(job) and _queues_new_jobs()):
-        return None
-    ask, limit = store(), tenant_shares.limit_for(job) // 2
-    # What is queued is counted by priority, for any pool: with several, less may go than has room.
-    rule = _rule_at_once(ask, job.priority, frozenset({rival.priority for rival in size.rivals[queue]}))
-    values = {
-        _ORGANIZATION: ask.key_to_database(job.organization_id),
-        _NEAR: limit,
-        _ROOM: size.size(queue, job.job_type_id),
-    }
-    return Condition(rule.sql, tuple([values.get(param, param) for param in rule.params]))
 
 
 def _needs_no_pass(job: Job) -> bool:
@@ -110,13 +86,13 @@ def _queues_new_jobs() -> bool:
     return store().queues_new_jobs and tenant_shares.default_limit() > 1
 
 
-def unseen_at_once() -> int:
+def keep_new_jobs_out() -> int:
     """Keep new jobs from being stored as Queued until the open transaction ends; return how many are at this moment."""
-    return _MOST_UNSEEN if _queues_new_jobs() and not store().keeps_new_jobs_out() else 0
+    return _MOST_UNSEEN if _queues_new_jobs() and not store().keep_new_jobs_out() else 0
 
 
 @functools.cache
-def _rule_at_once(ask: Store, own: int, rivals: frozenset[int]) -> Condition:
+def _rule_at_insert(ask: Store, own: int, rivals: frozenset[int]) -> Condition:
     lower = [ask.nothing_waits_of(_ORGANIZATION, priority) for priority in _PRIORITIES if priority < own]
     is_first = [ask.nothing_waits(priority) for priority in _PRIORITIES if priority >= own]
     before_it = sorted(priority for priority in rivals if priority >= own)
@@ -132,18 +108,32 @@ REST: Final = Rest(timing.SLOW_STORED_QUEUED_SECONDS)
 TRIES: Final = Tries(7)
 
 
-def at_once(new: NewJob) -> Condition | None:
+def condition_at_insert(new: NewJob) -> Condition | None:
     """Return the condition under which a new job may be stored as Queued; None: as Pending.
+
+    It may be where little is in flight at all, nothing waits before it nor of its organization, the window has room,
+    and half of its organization's limit is free. The other half is for what others queue at this moment and is not
+    counted yet. Of these jobs one at a time is stored, and all others leave room for it.
 
     The broker is not asked for its room: what is Queued tells that. In a caller's transaction no job may be queued,
     since others would see neither the job nor that it takes up room.
     """
-    if not store().queues_new_jobs or database.connection().in_atomic_block or REST.lasts():
+    if not _queues_new_jobs() or database.connection().in_atomic_block or REST.lasts():
         return None
     job, queue = new.job, Queue(new.job.job_type.pool, new.job.priority)
     if new.parents or job.run_at is not None or job.batch_id is not None or not _answers(queue):
         return None
-    return goes_at_once(new.job, window.read_window(timing.SUBMISSION_WINDOW_SECONDS)) if TRIES.is_due() else None
+    if not (TRIES.begins() and _needs_no_pass(job)):
+        return None
+    ask, limit, size = store(), tenant_shares.limit_for(job) // 2, window.read_window(timing.SUBMISSION_WINDOW_SECONDS)
+    # What is queued is counted by priority, for any pool: with several, less may go than has room.
+    rule = _rule_at_insert(ask, job.priority, frozenset({rival.priority for rival in size.rivals[queue]}))
+    values = {
+        _ORGANIZATION: ask.key_to_database(job.organization_id),
+        _NEAR: limit,
+        _ROOM: size.size(queue, job.job_type_id),
+    }
+    return Condition(rule.sql, tuple([values.get(param, param) for param in rule.params]))
 
 
 def _answers(queue: Queue) -> bool:

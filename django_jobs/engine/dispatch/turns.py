@@ -684,7 +684,7 @@ def _under_lock(work: Callable[[PassState], T], seconds: float) -> T | None:
         lease = in_flight.take_lock(seconds)
         if lease is None:
             return None
-        unseen = new_jobs.unseen_at_once()  # before the count, which sees what is stored by then
+        unseen = new_jobs.keep_new_jobs_out()  # before the count, which sees what is stored by then
         state = PassState(in_flight.count_in_flight(), backlog.read_marks(lease.state))
         state.in_flight.unseen = unseen
         in_flight.leave_out_held(state.in_flight, state.marks.written)

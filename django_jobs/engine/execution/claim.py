@@ -254,7 +254,7 @@ def forget_verdicts() -> None:
 # Starting jobs: Running, each for one attempt, under a lease.
 
 
-def start_unbegun(
+def move_to_running(
     attempts: Collection[AttemptKey],
     worker_name: str,
     sources: Collection[str] = (Status.QUEUED,),
@@ -314,7 +314,7 @@ def claim_jobs(
     accepted, refused = _judge(queued[:count], wanted, worker_name, examining)
     examining(0)
     turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
-    started = start_unbegun([item.key for item in accepted], worker_name)
+    started = move_to_running([item.key for item in accepted], worker_name)
     moved = {item.pk for item in [*turned_away, *started]}
     _push_again([wanted[job.pk] for job in queued[count:]], front=True)
     # These did not move only because another transaction holds their rows.
@@ -469,7 +469,7 @@ def take_share(
         accepted = _accepted(rows_picked, fits, in_pools, worker_name) if rows_picked else []
         about_to_start([item.ticket for item in accepted])
         way = Waypoint(Status.QUEUED, SYSTEM)
-        moved = start_unbegun([item.key for item in accepted], worker_name, sources=DISPATCHABLE, via=way)
+        moved = move_to_running([item.key for item in accepted], worker_name, sources=DISPATCHABLE, via=way)
         backlog.note_taken(moved)
         started = {item.pk for item in moved}
         left = {item.pk for item in picked} - {item.pk for item in accepted}

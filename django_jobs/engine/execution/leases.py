@@ -245,7 +245,7 @@ def end_lost_worker(loss: Loss) -> bool:
     Return whether nothing is left. Rows in use are left; call this again for them.
     """
     if loss.in_hand:
-        claim.start_unbegun(sorted(loss.in_hand), loss.worker_name)
+        claim.move_to_running(sorted(loss.in_hand), loss.worker_name)
     held = sorted(left_by(loss.worker_name))
     begun = [pair for pair in held if pair in loss.started]
     guilty = [pair for pair in begun if loss.culprit in {None, pair}]

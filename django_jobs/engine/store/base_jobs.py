@@ -198,7 +198,7 @@ class Store(StoreBacklog):
     #: Whether a new job may be stored as Queued.
     queues_new_jobs: ClassVar[bool] = False
 
-    def keeps_new_jobs_out(self) -> bool:
+    def keep_new_jobs_out(self) -> bool:
         """Have no new job stored as Queued until the open transaction ends; False where one may be at this moment."""
         return True
 

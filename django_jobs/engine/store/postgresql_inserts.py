@@ -116,7 +116,7 @@ class PostgreSQLInserts(PostgreSQLLanes):
     #: statement: most columns of a new job hold their default, and to send them all costs a third more.
     _sent: frozenset[str] = frozenset()
 
-    def keeps_new_jobs_out(self) -> bool:
+    def keep_new_jobs_out(self) -> bool:
         return bool(self.fetch(f"SELECT {sql_lock('_shared')}", [])[0][0])
 
     def insert(self, new: NewJob) -> bool:

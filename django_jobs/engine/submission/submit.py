@@ -647,7 +647,7 @@ def _insert(request: PreparedJob) -> bool:
     if request.job.batch_id is not None or request.supersedes is not None:
         return database.in_transaction(lambda: _insert_in_steps(request))
     try:
-        request.at_once = new_jobs.at_once(request)
+        request.at_once = new_jobs.condition_at_insert(request)
         if request.at_once is not None:
             is_new = new_jobs.REST.after(lambda: store().insert(request))
             if is_new:  # the same work says nothing of how idle the system is

@@ -58,17 +58,17 @@ def test_a_broker_that_does_not_answer_is_no_end_of_a_burst(broker: MemoryBroker
     verbs.use_broker(DeadBroker())  # type: ignore[arg-type]
     assert child._round()
     with pytest.raises(BrokerUnavailable):
-        verbs.anything_queued()
+        verbs.dispatch_what_is_left()
 
     verbs.use_broker(broker)
     child._is_own_broker = True
     assert child._round()
-    assert (reread(job).status, verbs.anything_queued()) == ("Queued", True)
+    assert (reread(job).status, verbs.dispatch_what_is_left()) == ("Queued", True)
 
 
 def test_a_burst_with_nothing_left_is_over(broker: MemoryBroker) -> None:
     assert not IdleChild()._round()
-    assert not verbs.anything_queued()
+    assert not verbs.dispatch_what_is_left()
 
 
 def test_a_burst_is_not_over_while_another_process_dispatches(
@@ -79,7 +79,7 @@ def test_a_burst_is_not_over_while_another_process_dispatches(
     broker.is_down = False
     tuning.set(dispatch_pauses_seconds=(0.0,))
     interpose("fill_window", lambda *_: None)
-    assert verbs.anything_queued()
+    assert verbs.dispatch_what_is_left()
 
 
 def test_a_burst_at_suspended_queues_says_so(broker: MemoryBroker) -> None:
@@ -114,7 +114,7 @@ def test_a_burst_looks_again_after_the_end_of_a_job_that_may_have_submitted_more
         child.state.in_hand.running = 0  # after the look at the backlog
         return False
 
-    interpose("anything_queued", look)
+    interpose("dispatch_what_is_left", look)
     assert [bool(child._round()), bool(child._round())] == [True, False]
 
 

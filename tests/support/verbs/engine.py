@@ -44,15 +44,14 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.window import withdraw_worker
 
     # Dispatch
-    from django_jobs.engine.dispatch.dispatcher import anything_queued
+    from django_jobs.engine.dispatch.dispatcher import dispatch_what_is_left
     from django_jobs.engine.dispatch.dispatcher import dispatch
     from django_jobs.engine.dispatch.dispatcher import dispatch_new
     from django_jobs.engine.dispatch.dispatcher import dispatch_patiently
     from django_jobs.engine.dispatch.dispatcher import refill
     from django_jobs.engine.dispatch.dispatcher import wake
-    from django_jobs.engine.dispatch.new_jobs import goes_at_once
-    from django_jobs.engine.dispatch.new_jobs import takes_no_turn
-    from django_jobs.engine.dispatch.new_jobs import at_once as dispatch_at_once
+    from django_jobs.engine.dispatch.new_jobs import condition_at_insert
+    from django_jobs.engine.dispatch.new_jobs import condition_when_stored
     from django_jobs.engine.dispatch.dispatcher import dispatch_freed
     from django_jobs.engine.dispatch.turns import fill_window
     from django_jobs.engine.dispatch.turns import take_share as take_turns_share
@@ -108,7 +107,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.claim import refusal_of as policy_refusal
     from django_jobs.engine.execution.claim import ask_again as ask_policy_again
     from django_jobs.engine.execution.claim import take_share
-    from django_jobs.engine.execution.claim import start_unbegun
+    from django_jobs.engine.execution.claim import move_to_running
 
     # Run
     from django_jobs.engine.execution.run import attempt_handler as attempt

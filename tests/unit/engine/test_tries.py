@@ -18,7 +18,7 @@ def run(tries: Tries, outcomes: Iterable[bool]) -> int:
     """How many of these are tried; each says whether a try would succeed."""
     count = 0
     for outcome in outcomes:
-        if tries.is_due():
+        if tries.begins():
             count += 1
             tries.note(succeeded=outcome)
     return count

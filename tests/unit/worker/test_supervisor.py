@@ -186,7 +186,7 @@ def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(
     interpose: Interpose, clock: SimpleNamespace
 ) -> None:
     boss = Supervisor(options(burst=True))
-    interpose("anything_queued", lambda _: True)
+    interpose("dispatch_what_is_left", lambda _: True)
     with pytest.MonkeyPatch.context() as patch:
         Interpose(patch)("ChildProcess", refuse)
         boss._fill()
@@ -199,7 +199,7 @@ def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(
 
 def test_a_burst_that_is_to_be_quiet_leaves_what_is_left(interpose: Interpose) -> None:
     boss = Supervisor(options(burst=True))
-    interpose("anything_queued", lambda _: True)
+    interpose("dispatch_what_is_left", lambda _: True)
     boss.orders = SimpleNamespace(is_quiet=True)  # type: ignore[assignment]
     assert boss._leave_or_refill()
     assert (boss.children, boss.failure) == ([], "")
@@ -210,7 +210,7 @@ def test_a_burst_that_cannot_ask_what_is_left_ends_with_the_reason(interpose: In
         raise OperationalError("server closed the connection")
 
     boss = Supervisor(options(burst=True))
-    interpose("anything_queued", lose)
+    interpose("dispatch_what_is_left", lose)
     assert boss._leave_or_refill()
     assert verbs.code_of(boss.failure) == "database_unavailable"
 
@@ -220,7 +220,7 @@ def test_a_burst_that_cannot_ask_redis_what_is_left_lets_another_child_look(inte
         raise BrokerUnavailable("Redis did not answer a moment ago")
 
     boss = Supervisor(options(burst=True))
-    interpose("anything_queued", lose)
+    interpose("dispatch_what_is_left", lose)
     interpose("ChildProcess", lambda *args: FakeChild())
     assert not boss._leave_or_refill()
     assert (len(boss.children), boss.failure) == (1, "")
@@ -228,7 +228,7 @@ def test_a_burst_that_cannot_ask_redis_what_is_left_lets_another_child_look(inte
 
 def test_a_burst_that_leaves_jobs_behind_since_its_children_die_says_so(interpose: Interpose) -> None:
     boss = Supervisor(options(burst=True))
-    interpose("anything_queued", lambda _: True)
+    interpose("dispatch_what_is_left", lambda _: True)
     boss._burst_rounds = module.MAX_BURST_ROUNDS
     boss._note_death(1, Loss(worker_name="child", started=frozenset(), reason="process 1 exited with code 1"))
     assert boss._leave_or_refill()
@@ -238,7 +238,7 @@ def test_a_burst_that_leaves_jobs_behind_since_its_children_die_says_so(interpos
 
 def test_a_burst_goes_on_with_another_child_after_one_that_was_recycled(interpose: Interpose) -> None:
     boss = Supervisor(options(burst=True))
-    interpose("anything_queued", lambda _: True)
+    interpose("dispatch_what_is_left", lambda _: True)
     interpose("ChildProcess", lambda *_: FakeChild())
     boss._burst_rounds = module.MAX_BURST_ROUNDS
     boss.children = [FakeChild(returncode=RECYCLED)]

@@ -167,7 +167,7 @@ def test_the_thread_of_a_scheduler_dispatches_what_waits_unless_the_broker_is_an
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SCHEDULER_INTERVAL": 0.05}
     limited_type()
-    for verb in ("dispatch_new", "wake", "goes_at_once"):
+    for verb in ("dispatch_new", "wake", "condition_at_insert"):
         interpose(verb, lambda *_: None)
     leader, stop, dispatch = Scheduler("one"), threading.Event(), verbs.dispatch_patiently
     rests, drop = list[str](), verbs.drop_connections

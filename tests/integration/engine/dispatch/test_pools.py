@@ -174,10 +174,10 @@ def test_a_change_of_the_pool_moves_what_waits_in_the_backlog(broker: MemoryBrok
 
 def test_a_burst_is_over_when_nothing_of_its_pool_is_queued(broker: MemoryBroker, gpu: JobType) -> None:
     pending_job(gpu)
-    assert verbs.anything_queued(GPU_QUEUES)  # which dispatches
-    assert verbs.anything_queued(["jobs-low", "jobs-gpu-normal"])
-    assert not verbs.anything_queued()
-    assert not verbs.anything_queued(["jobs-gpu-high", "jobs-normal"])
+    assert verbs.dispatch_what_is_left(GPU_QUEUES)  # which dispatches
+    assert verbs.dispatch_what_is_left(["jobs-low", "jobs-gpu-normal"])
+    assert not verbs.dispatch_what_is_left()
+    assert not verbs.dispatch_what_is_left(["jobs-gpu-high", "jobs-normal"])
 
 
 # -- reconciliation ----------------------------------------------------------------------------------------------------

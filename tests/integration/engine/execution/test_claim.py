@@ -49,7 +49,7 @@ def test_the_ticket_of_a_job_that_others_took_and_gave_back_meanwhile_is_void(
         Job.objects.filter(pk=job.pk).update(attempt=1)
         return []
 
-    interpose("start_unbegun", start)
+    interpose("move_to_running", start)
     verbs.forget_claim_verdicts()
     left: list[Ticket] = []
     assert verbs.claim([ticket_of(job), ticket_of(in_use)], WORKER, set_aside=left.extend) == []

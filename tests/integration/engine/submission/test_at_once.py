@@ -87,7 +87,7 @@ def test_it_leaves_what_two_statements_leave(
     stored = rows_of(fast)
     assert went_at_once(fast)
     Job.objects.all().delete()
-    interpose("dispatch_at_once", lambda _: None)
+    interpose("condition_at_insert", lambda _: None)
     slow = submit_job(kind, organization, {"number": 1}, **fields)
     assert not went_at_once(slow)
     assert stored == rows_of(slow)
@@ -268,7 +268,7 @@ def test_while_that_is_slow_it_is_left_out(
 def test_what_cannot_be_queued_in_time_is_stored_nevertheless(
     broker: MemoryBroker, kind: JobType, organization: Organization, interpose: Interpose, code: str
 ) -> None:
-    goes_at_once = verbs.goes_at_once
+    goes_at_once = verbs.condition_at_insert
 
     def fails(*args: Any) -> Condition:
         """The error of the server, which the statement gets in its midst."""
@@ -276,7 +276,7 @@ def test_what_cannot_be_queued_in_time_is_stored_nevertheless(
         assert found is not None
         return verbs.all_of(Condition(f"pg_temp.fail('{code}')"), found)
 
-    interpose("goes_at_once", fails)
+    interpose("condition_at_insert", fails)
     make_failing_function()
     job = submit_job(kind, organization)
     assert not went_at_once(job)
