@@ -20,13 +20,13 @@ def fitting_kinds() -> list[type[Store]]:
 
     On MariaDB the portable clock is the session's, whose zone may be any, and keys have nothing that equal work locks.
     """
-    own = verbs.store_kind_for(connection.vendor)
+    own = verbs.store_class_for(connection.vendor)
     return [own] if connection.vendor == "mysql" else [own, Store, PlainStore]
 
 
 def store_name() -> str:
     """By what a test tells what a store does: the vendor, or "portable" for a store of any."""
-    return str(connection.vendor) if type(verbs.store()) is verbs.store_kind_for(connection.vendor) else "portable"
+    return str(connection.vendor) if type(verbs.store()) is verbs.store_class_for(connection.vendor) else "portable"
 
 
 @contextmanager

@@ -163,7 +163,7 @@ class LaneMarks:
         """Return the priorities and types that may have lanes. Those with marks are not asked for, only told."""
         marked = {(priority, lane.job_type) for priority, lane in self.marks if priority in priorities}
         found = self._timed(lambda: store().waiting_types(priorities, marked=marked))
-        return [*marked, *(kind for kind in found if kind not in marked)]
+        return [*marked, *(item for item in found if item not in marked)]
 
     def lanes(self, walk: Walk, count: int) -> list[LaneStep]:
         """Walk as the store does, from the marks on."""
@@ -326,9 +326,9 @@ def pages(walk: Walk, wanted: int, marks: LaneMarks | None = None) -> Iterator[L
     yields some.
     """
     marks = marks or LaneMarks()
-    kinds = walk.job_types
-    if len(kinds) > TYPES_AT_ONCE:
-        walk = walk._replace(job_types=tuple(random.sample(kinds, TYPES_AT_ONCE)))
+    job_types = walk.job_types
+    if len(job_types) > TYPES_AT_ONCE:
+        walk = walk._replace(job_types=tuple(random.sample(job_types, TYPES_AT_ONCE)))
     most = max(LANES_OF_TYPE, LANES_AT_ONCE // len(walk.job_types))
     count = min(max(LANES_OF_TYPE, wanted), MOST_LANES_OF_TYPE, most)
     # Of an organization that has as many lanes of a type as a page, some are drawn by lot.
@@ -337,7 +337,7 @@ def pages(walk: Walk, wanted: int, marks: LaneMarks | None = None) -> Iterator[L
     if following is None or walk.after is None:
         # In the order of the turns: behind the organization that was served last, and from the start.
         ordered = [step for step in steps if step.is_behind] + [step for step in steps if not step.is_behind]
-        yield _page_of(marks, walk, ordered, is_all=following is None and len(kinds) == len(walk.job_types))
+        yield _page_of(marks, walk, ordered, is_all=following is None and len(job_types) == len(walk.job_types))
         yield from _pages(marks, following, count)
         return
     yield from _pages(marks, walk._replace(behind=walk.after), count)
@@ -375,22 +375,22 @@ def _page_of(marks: LaneMarks, walk: Walk, steps: Sequence[LaneStep], *, is_all:
     open_steps = [step for step in steps if step.is_due and walk.bound.is_open(step.lane)]
     for organization_pk, own in itertools.groupby(open_steps, lambda step: step.lane.organization_pk):
         lanes = [step.lane for step in own]
-        by_type = {kind: [*of] for kind, of in itertools.groupby(lanes, lambda lane: lane.job_type)}
-        kinds = list(by_type)
-        if len(kinds) > TYPES_PER_ORGANIZATION:
-            kinds = random.sample(kinds, TYPES_PER_ORGANIZATION)
-        for kind in kinds:
-            if len(by_type[kind]) >= walk.bound.most:
-                by_type[kind] = _from_some_key(marks, walk, organization_pk, by_type[kind])
-            chosen += by_type[kind]
+        by_type = {job_type: [*of] for job_type, of in itertools.groupby(lanes, lambda lane: lane.job_type)}
+        job_types = list(by_type)
+        if len(job_types) > TYPES_PER_ORGANIZATION:
+            job_types = random.sample(job_types, TYPES_PER_ORGANIZATION)
+        for job_type in job_types:
+            if len(by_type[job_type]) >= walk.bound.most:
+                by_type[job_type] = _from_some_key(marks, walk, organization_pk, by_type[job_type])
+            chosen += by_type[job_type]
     return LanePage(chosen, {step.lane.organization_pk for step in steps if step.is_due}, is_all)
 
 
 def _from_some_key(marks: LaneMarks, walk: Walk, organization_pk: Any, found: list[Lane]) -> list[Lane]:
     """Return lanes of one organization and type behind a key drawn by lot, filled up with those ``found`` before."""
-    kind = found[0].job_type
-    start = Lane(organization_pk, kind, random.randint(*_KEYS))  # noqa: S311
-    steps = marks.lanes(walk._replace(job_types=(kind,), last=start, behind=None), walk.bound.most)
+    job_type = found[0].job_type
+    start = Lane(organization_pk, job_type, random.randint(*_KEYS))  # noqa: S311
+    steps = marks.lanes(walk._replace(job_types=(job_type,), last=start, behind=None), walk.bound.most)
     behind = [step.lane for step in steps if step.lane.organization_pk == organization_pk and step.is_due]
     open_lanes = [lane for lane in behind if walk.bound.is_open(lane)]
     return list(dict.fromkeys([*open_lanes, *found]))[: walk.bound.most]

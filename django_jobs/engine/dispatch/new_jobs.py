@@ -21,7 +21,7 @@ from django_jobs.statuses import Priority
 if TYPE_CHECKING:
     from django_jobs.engine.store.base_jobs import Store
 
-# There are two ways without the dispatcher. :func:`condition_at_insert` decides for a job that is about to be stored, and
+# There are two ways without the dispatcher. :func:`condition_at_insert` decides for a job that is about to be stored,
 # :func:`condition_when_stored` for one that is. Whose turn it is among those that wait, :mod:`.turns` says.
 
 

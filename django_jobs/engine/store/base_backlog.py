@@ -183,8 +183,8 @@ class StoreBacklog(StoreCore):
             )
             if not rows:
                 return
-            ((key, kind, lane_key, is_due, is_after, pk),) = rows
-            lane = Lane(self.key_from_database(key), kind, lane_key)
+            ((key, type_name, lane_key, is_due, is_after, pk),) = rows
+            lane = Lane(self.key_from_database(key), type_name, lane_key)
             step, is_open = LaneStep(lane, bool(is_due), bool(is_after)), bound.is_open(lane)
             yield pk, step
             counted = counted if own == lane.organization_pk else 0
@@ -338,8 +338,8 @@ class StoreBacklog(StoreCore):
             params,
         )
         return [
-            InFlightCount(Lane(self.key_from_database(organization), kind, key), priority, int(queued), total)
-            for queued, total, organization, priority, kind, key in found
+            InFlightCount(Lane(self.key_from_database(organization), job_type, key), priority, int(queued), total)
+            for queued, total, organization, priority, job_type, key in found
         ]
 
     def queued_jobs(self, job_types: Collection[str], mark: InFlightMark | None = None) -> list[InFlightJob]:
@@ -351,8 +351,8 @@ class StoreBacklog(StoreCore):
             [*params, *job_types],
         )
         return [
-            InFlightJob(Lane(self.key_from_database(organization), kind, key), pk, attempt)
-            for kind, organization, key, pk, attempt in found
+            InFlightJob(Lane(self.key_from_database(organization), job_type, key), pk, attempt)
+            for job_type, organization, key, pk, attempt in found
         ]
 
     def mark_in_flight(self, mark: InFlightMark | None = None) -> InFlightMark | None:

@@ -260,7 +260,7 @@ class Store(StoreBacklog):
         tasks = [DependencyTask(job_id=pk) for pk in sorted({link.child_id for link in links})]
         DependencyTask.primary.bulk_create(tasks, batch_size=MAX_ROWS)
 
-    def read_targets(self, kind: str, field: str, tenant: Any) -> TargetRows | None:
+    def read_targets(self, type_name: str, field: str, tenant: Any) -> TargetRows | None:
         """Return the job type of this name, and the organization whose field has this value, to be remembered.
 
         None where one of them is missing, and where a database cannot tell whether a row has changed since.

@@ -243,18 +243,18 @@ def store_of(alias: str) -> Store:
     found = _chosen.get(alias)
     if found is None:
         # Another thread may choose at the same moment; then the first store stays.
-        found = _chosen.setdefault(alias, kind_for(connections[alias].vendor)(alias))
+        found = _chosen.setdefault(alias, class_for(connections[alias].vendor)(alias))
     return found
 
 
-def use_store(alias: str, kind: type[Store] | None) -> None:
+def use_store(alias: str, store_class: type[Store] | None) -> None:
     """Have this class stand for the database from now on; None: that of its vendor again. For tests."""
     _chosen.pop(alias, None)
-    if kind is not None:
-        _chosen[alias] = kind(alias)
+    if store_class is not None:
+        _chosen[alias] = store_class(alias)
 
 
-def kind_for(vendor: str) -> type[Store]:
+def class_for(vendor: str) -> type[Store]:
     """Return the class for a vendor, as Django names it; one that we do not know gets what is right everywhere.
 
     MySQL gets MariaDB's class, and a system check refuses it.

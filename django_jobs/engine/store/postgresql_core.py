@@ -170,7 +170,7 @@ class Column(NamedTuple):
     """A column's name, its type without a length, which would cut silently, and whether it holds JSON."""
 
     name: str
-    kind: str
+    sql_type: str
     is_json: bool
 
 
@@ -187,9 +187,9 @@ def columns_of(model: type[models.Model], alias: str) -> dict[str, Column]:
     }
 
 
-def without_length(kind: str) -> str:
+def without_length(sql_type: str) -> str:
     """Return the type of values of any length, for ``char(26)`` and such, which a host's keys may be."""
-    name = kind.partition("(")[0].strip()
+    name = sql_type.partition("(")[0].strip()
     return _OF_ANY_LENGTH.get(name, name)
 
 
@@ -243,14 +243,14 @@ class Slot(NamedTuple):
     """How the values of one column get into a statement: by a parameter for all rows, or as a column of each."""
 
     name: str
-    kind: str
+    sql_type: str
     is_json: bool
     is_shared: bool
 
     def __str__(self) -> str:
         """Return the SQL of the value."""
         if self.is_shared:
-            return f"%({self.name})s::{self.kind}"
+            return f"%({self.name})s::{self.sql_type}"
         return f"NULLIF({self.name}, 'null')" if self.is_json else self.name
 
     @property
@@ -259,11 +259,11 @@ class Slot(NamedTuple):
         return (
             f"jsonb_array_elements(%({self.name})s::jsonb)"
             if self.is_json
-            else f"unnest(%({self.name})s::{self.kind}[])"
+            else f"unnest(%({self.name})s::{self.sql_type}[])"
         )
 
 
-def slot(name: str, kind: str, values: Sequence[Any], params: dict[str, Any], *, is_json: bool = False) -> Slot:
+def slot(name: str, sql_type: str, values: Sequence[Any], params: dict[str, Any], *, is_json: bool = False) -> Slot:
     """Return how these values travel, and put into ``params`` what is to be sent. JSON is encoded."""
     first = values[0]
     is_shared = values.count(first) == len(values)
@@ -271,7 +271,7 @@ def slot(name: str, kind: str, values: Sequence[Any], params: dict[str, Any], *,
         params[name] = None if is_json and first == "null" else first
     else:
         params[name] = json_array(values) if is_json else array(values)
-    return Slot(name, kind, is_json, is_shared)
+    return Slot(name, sql_type, is_json, is_shared)
 
 
 def unnested(slots: Iterable[Slot]) -> str:

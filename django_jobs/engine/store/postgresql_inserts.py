@@ -91,10 +91,10 @@ class PostgreSQLInserts(PostgreSQLLanes):
     # Reading what a submission names, together with the versions of the rows, so that it need not be read each time:
     # ``ctid`` and ``xmin`` name one version of a row.
 
-    def read_targets(self, kind: str, field: str, tenant: Any) -> TargetRows | None:
+    def read_targets(self, type_name: str, field: str, tenant: Any) -> TargetRows | None:
         model = get_organization_model()
         with self.connection.cursor() as cursor:
-            cursor.execute(_targets_sql(model, field), [kind, tenant])
+            cursor.execute(_targets_sql(model, field), [type_name, tenant])
             row = cursor.fetchone()
         if row is None:
             return None
@@ -221,7 +221,7 @@ class PostgreSQLInserts(PostgreSQLLanes):
         elif (prepare := dict(preparations()).get(name)) is not None:  # a key of the host's, of whatever kind
             prepared = {value: prepare(value, self.connection) for value in set(values)}
             values = [prepared[value] for value in values]
-        return slot(f"v_{name}", column.kind, values, params, is_json=column.is_json)
+        return slot(f"v_{name}", column.sql_type, values, params, is_json=column.is_json)
 
     def _actor_slots(self, news: Sequence[NewJob], params: dict[str, Any]) -> dict[str, Slot]:
         # A submitter is known by the owner's name, and nearly always the same one.
@@ -351,7 +351,7 @@ def _insert_sql(alias: str, has_versions: bool, has_window: bool, sent: frozense
     computed = COMPUTED if at_once is None else COMPUTED_AT_ONCE
     if "head_start" in sent:
         computed = computed | (_AHEAD if at_once is None else _AHEAD_AT_ONCE)
-    given = computed | {name: f"%({name})s::{columns[name].kind}" for name in sent}
+    given = computed | {name: f"%({name})s::{columns[name].sql_type}" for name in sent}
     source = f"FROM (SELECT id, {_STILL} AS at_once FROM new JOIN kept USING (id)) new" if has_window else "FROM new"
     log_key = next_key(ExecutionLog, alias)
     queued_key = "NULL::bigint" if at_once is None else f"CASE WHEN status = '{Status.QUEUED}' THEN {log_key} END"
@@ -384,12 +384,12 @@ def _at_once(condition: str | None) -> str:
     return f"CASE WHEN {sql_lock()} THEN {condition} ELSE false END"
 
 
-def sql_lock(kind: str = "") -> str:
+def sql_lock(suffix: str = "") -> str:
     """Return SQL that takes the lock of who may queue a new job until its transaction ends; false if another has it.
 
     With ``_shared`` it is that of those who keep new jobs out.
     """
-    return f"pg_try_advisory_xact_lock{kind}({LOCK} + '\"{Job._meta.db_table}\"'::regclass::oid::bigint)"
+    return f"pg_try_advisory_xact_lock{suffix}({LOCK} + '\"{Job._meta.db_table}\"'::regclass::oid::bigint)"
 
 
 def _queued(job: Job, log_id: int) -> Moved:

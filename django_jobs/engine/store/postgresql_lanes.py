@@ -101,7 +101,7 @@ class PostgreSQLLanes(PostgreSQLReads):
     in_lane: ClassVar[str] = "priority = (SELECT %s::smallint) AND ready_at IS NOT NULL AND NOT is_delayed"
 
     def walk_sql(self, start: Bound, *, has_marks: bool, has_closed: bool) -> str:
-        key = columns_of(Job, self.alias)["organization_id"].kind
+        key = columns_of(Job, self.alias)["organization_id"].sql_type
         marks = (
             "mark(t, o, k, r, i) AS (SELECT * FROM unnest(%(mark_t)s::text[], "
             f"%(mark_o)s::{key}[], %(mark_k)s::bigint[], %(mark_r)s::timestamptz[], %(mark_i)s::bigint[])), "
@@ -293,7 +293,7 @@ class PostgreSQLLanes(PostgreSQLReads):
             "i": [begin.pk for begin in begins],
             "m": [limit for _, limit in taken],
         }
-        key, most = columns_of(Job, self.alias)["organization_id"].kind, max(limit for _, limit in taken)
+        key, most = columns_of(Job, self.alias)["organization_id"].sql_type, max(limit for _, limit in taken)
         rows = self.fetch(_heads_sql(self.jobs_table, key, 1 << (most - 1).bit_length()), params)
         return [Candidate(taken[number - 1][0], since, pk, attempt) for number, since, pk, attempt in rows]
 
@@ -392,8 +392,8 @@ def _heads_sql(jobs: str, key: str, bound: int) -> str:
         "(%(delayed)s::boolean, %(priority)s::smallint, l.t, l.o, l.k, l.r, l.i) "
         f"ORDER BY {', '.join(INDEX)} LIMIT {bound}"
     )
-    kinds = {"t": "text", "o": key, "k": "bigint", "r": "timestamptz", "i": "bigint", "m": "bigint"}
-    arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in kinds.items())
+    types = {"t": "text", "o": key, "k": "bigint", "r": "timestamptz", "i": "bigint", "m": "bigint"}
+    arrays = ", ".join(f"%({name})s::{sql_type}[]" for name, sql_type in types.items())
     lanes = f"unnest({arrays}) WITH ORDINALITY AS l(t, o, k, r, i, m, n)"
     own = "d = %(delayed)s::boolean AND p = %(priority)s::smallint AND f.t = l.t AND f.o = l.o AND f.k = l.k"
     return (

@@ -121,7 +121,7 @@ class PostgreSQLStore(PostgreSQLInserts):
         return [moved_from(row, wanted[row[0]], terms) for row in found]
 
     def _written(self, name: str, values: list[Any], params: dict[str, Any]) -> Written:
-        column, kind, is_json = columns_of(Job, self.alias)[_attribute(name)]
+        column, sql_type, is_json = columns_of(Job, self.alias)[_attribute(name)]
         if values[0] is INCREMENT:
             return Written(column, "increment")
         if any(isinstance(value, After) for value in values):
@@ -132,7 +132,7 @@ class PostgreSQLStore(PostgreSQLInserts):
             return Written(column, "after", moments, is_place=name == "ready_at")
         if is_json:
             values = [None if value is None else json.dumps(value, cls=DjangoJSONEncoder) for value in values]
-        return Written(column, "plain", slot(f"v_{name}", kind, values, params))
+        return Written(column, "plain", slot(f"v_{name}", sql_type, values, params))
 
     # Storing a step or a checkpoint in one statement, which locks the job's row and asks who owns it.
 
@@ -228,7 +228,7 @@ def sql_moves(  # noqa: PLR0913  (all that the text depends on)
     """The statement: lock by id, judge, update, log, and note the ends of jobs that others wait for."""
     named = dict(zip(SAID, said, strict=True))
     arrays = [item for item in (*said, *(item.slot for item in written)) if item is not None and not item.is_shared]
-    given = "".join(f", %({item.name})s::{item.kind}[]" for item in arrays)
+    given = "".join(f", %({item.name})s::{item.sql_type}[]" for item in arrays)
     slots = "".join(f", {item.name}" for item in arrays)
     steps = [_moved(named, written, slots, only_due=only_due, only_own=only_own)]
     steps += [_numbered(alias, has_via=has_via), _logged(named), *([_logged_waypoint()] if has_via else ())]

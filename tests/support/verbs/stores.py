@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.store.base_jobs import Store
     from django_jobs.engine.store.base_core import as_moment
     from django_jobs.engine.store.database import store
-    from django_jobs.engine.store.database import kind_for as store_kind_for
+    from django_jobs.engine.store.database import class_for as store_class_for
     from django_jobs.engine.store.database import store_of
     from django_jobs.engine.store.database import use_store
     from django_jobs.engine.store.values import JobRow as ClaimRow

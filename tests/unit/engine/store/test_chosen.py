@@ -16,7 +16,7 @@ def nothing_chosen(tuning: Tuning) -> None:
 
 def test_threads_that_ask_for_the_first_time_at_once_get_the_same_store(interpose: Interpose) -> None:
     others: list[Store] = []
-    kind_for = verbs.store_kind_for
+    kind_for = verbs.store_class_for
 
     def while_another_thread_asks(vendor: str) -> type[Store]:
         if not others:
@@ -24,7 +24,7 @@ def test_threads_that_ask_for_the_first_time_at_once_get_the_same_store(interpos
             others[0] = verbs.store_of("default")
         return kind_for(vendor)
 
-    interpose("store_kind_for", while_another_thread_asks)
+    interpose("store_class_for", while_another_thread_asks)
 
     found = verbs.store_of("default")
     assert others == [found]
@@ -32,4 +32,4 @@ def test_threads_that_ask_for_the_first_time_at_once_get_the_same_store(interpos
 
 
 def test_a_vendor_that_nobody_knows_gets_what_is_right_everywhere() -> None:
-    assert verbs.store_kind_for("oracle") is Store
+    assert verbs.store_class_for("oracle") is Store
