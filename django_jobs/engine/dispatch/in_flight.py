@@ -6,7 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.db.models import QuerySet
 
@@ -53,41 +53,43 @@ class InFlight:
     unseen: int = 0
 
 
-class _Known(NamedTuple):
-    """A mark, when it is to be renewed, and when a whole walk is due."""
-
-    mark: InFlightMark
-    serves_until: float
-    rests_until: float
-
-
 class _Marks:
-    """Where this process' walks begin."""
+    """Where this process' walks begin: at a mark, until when that serves, and when a whole walk is due."""
 
     def __init__(self) -> None:
-        self._known: _Known | None = None
+        self.forget()
 
     def forget(self) -> None:
-        self._known = None
+        self._mark: InFlightMark | None = None
+        self._serves_until = self._rests_until = 0.0
 
     def current(self) -> InFlightMark | None:
         """Return where a walk may begin; None if it must be a whole one."""
-        now, known = time.monotonic(), self._known
-        if known is not None and now >= known.rests_until:
+        now, mark = time.monotonic(), self._mark
+        if mark is None:
+            return None
+        if now >= self._rests_until:
             mark = store().mark_in_flight()
-            known = _kept(mark, time.monotonic() - now)
-        elif known is not None and now >= known.serves_until:
-            known = _renewed(known, now)
-        self._known = known
-        return known and known.mark
+            self._keep(mark, time.monotonic() - now)
+        elif now >= self._serves_until:
+            self._mark = store().mark_in_flight(mark)
+            self._serves_until = now + timing.COUNT_MARK_SECONDS
+        return self._mark
 
     def walking_all(self, walk: Callable[[], list[T]]) -> list[T]:
         """Return what a whole walk finds; if that was slow, find a mark for the next ones."""
         began = time.monotonic()
         found = walk()
         seconds = time.monotonic() - began
-        self._known = _kept(store().mark_in_flight(), seconds) if seconds > timing.SLOW_COUNT_SECONDS else None
+        self._keep(store().mark_in_flight() if seconds > timing.SLOW_COUNT_SECONDS else None, seconds)
         return found
+
+    def _keep(self, mark: InFlightMark | None, seconds: float) -> None:
+        """Keep the mark of a whole walk that took so long; none if that was fast, or the store has no marks."""
+        now = time.monotonic()
+        self._serves_until = now + timing.COUNT_MARK_SECONDS
+        self._rests_until = now + min(REST_FACTOR * seconds, float(jobs_settings.LEASE_SECONDS) / 3)
+        self._mark = mark if seconds > timing.SLOW_COUNT_SECONDS else None
 
 
 #: Marks that were found under the dispatcher's lock overlook nothing that was queued under it. Others may.
@@ -132,23 +134,6 @@ def forget_in_flight() -> None:
     """Forget the marks, as a process that has just started."""
     _locked.forget()
     _free.forget()
-
-
-def _renewed(known: _Known, now: float) -> _Known | None:
-    """Return the mark of this moment."""
-    mark = store().mark_in_flight(known.mark)
-    if mark is None:
-        return None
-    return known._replace(mark=mark, serves_until=now + timing.COUNT_MARK_SECONDS)
-
-
-def _kept(mark: InFlightMark | None, seconds: float) -> _Known | None:
-    """Return a mark after a whole walk that took so long; None if that was fast, or the store has no marks."""
-    if mark is None or seconds <= timing.SLOW_COUNT_SECONDS:
-        return None
-    now = time.monotonic()
-    rest = min(REST_FACTOR * seconds, float(jobs_settings.LEASE_SECONDS) / 3)
-    return _Known(mark, now + timing.COUNT_MARK_SECONDS, now + rest)
 
 
 # Queued jobs that nobody can claim for now, since others' transactions hold their rows.
