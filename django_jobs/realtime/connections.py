@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from django.db import Error
 
-from django_jobs.realtime import protocol
-from django_jobs.realtime.hub import RECHECK_SECONDS, Hub
+from django_jobs.realtime import hub, protocol
+from django_jobs.realtime.hub import Hub
 from django_jobs.realtime.identity import Identity
 from django_jobs.realtime.protocol import MAX_BYTES, MAX_NAME, TOO_BIG, TRY_AGAIN, Room, parse_room
 from django_jobs.realtime.rooms import FrameRefused, Join
@@ -73,7 +73,7 @@ class Connection:
     def __init__(self, send: Send, identity: Identity) -> None:
         self._hub = Hub.current()
         self.socket = Socket(send, identity, on_revoked=self._hub.unsubscribe, on_gap=self._hub.tell_anew)
-        self._hub.presence.enter(self.socket, RECHECK_SECONDS)
+        self._hub.presence.enter(self.socket, hub.RECHECK_SECONDS)
         self._writer = asyncio.create_task(self.socket.write())
         self._rate_limit = TokenBucket(FRAMES_A_SECOND)
 
