@@ -32,7 +32,7 @@ class DjangoJobsConfig(AppConfig):
         from django_jobs.engine.job_types import types
         from django_jobs.engine.submission import same_work
         from django_jobs.models import JobType
-        from django_jobs.pools import rq_queues
+        from django_jobs.pools import fill_rq_queues
 
         self._connect_parts()
         self._connect_tasks()
@@ -43,8 +43,8 @@ class DjangoJobsConfig(AppConfig):
         post_migrate.connect(same_work.after_migrate, sender=self, dispatch_uid="django_jobs.gates")
         organizations.listen(dispatcher.wake)
         post_save.connect(window.forget_pools, sender=JobType, dispatch_uid="django_jobs.pools")
-        rq_queues.fill()
-        setting_changed.connect(rq_queues.fill, dispatch_uid="django_jobs.rq_queues")
+        fill_rq_queues()
+        setting_changed.connect(fill_rq_queues, dispatch_uid="django_jobs.rq_queues")
         broker.install()
         self._tell_live_pages()
         self._tell_sentry()

@@ -9,7 +9,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import IntegrityError
 
-from django_jobs.texts import Text, code_of, codes_of, say
+from django_jobs.texts import Text, code_of, say
 from django_jobs.texts import marked as _
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class InvalidValues(JobsError):
 
     @property
     def codes(self) -> dict[str, list[str]]:
-        return codes_of(self.errors)
+        return {field: [code_of(text) for text in texts] for field, texts in self.errors.items()}
 
 
 class InvalidSubmission(InvalidValues):

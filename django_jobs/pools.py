@@ -113,42 +113,31 @@ def of_pool(queues: Iterable[Queue], pool: str) -> frozenset[Queue]:
     return frozenset(queue for queue in queues if queue.pool == pool)
 
 
-class RQQueues:
-    """Fills in the host's ``RQ_QUEUES``: what it does not define of the pools' queues gets the connection of the
-    default pool's Normal queue.
+#: What was filled in: the dict, the name, and the value that it got.
+_filled_in: Final[list[tuple[dict[str, Any], str, Any]]] = []
+
+
+def fill_rq_queues(**kwargs: Any) -> None:
+    """Give what the host's ``RQ_QUEUES`` does not define of the pools' queues the connection of the default pool's
+    Normal queue, after what an earlier call has filled in was taken out. Also a receiver of ``setting_changed``.
 
     The host's own dict is changed, since django-rq reads the setting live and others may have imported it earlier.
     """
-
-    def __init__(self) -> None:
-        self._added: list[tuple[Any, str, Any]] = []
-
-    def fill(self, **kwargs: Any) -> None:
-        """Do it, after what an earlier call has filled in was taken out. Also a receiver of ``setting_changed``."""
-        if kwargs.get("setting", "DJANGO_JOBS") not in {"DJANGO_JOBS", "RQ_QUEUES"}:
-            return
-        for queues, name, value in self._added:
-            if queues.get(name) is value:
-                del queues[name]
-        self._added = []
-        queues = getattr(settings, "RQ_QUEUES", None)
-        if not isinstance(queues, dict):
-            return
-        try:
-            wanted, connection = self._wanted(queues)
-        except (ImproperlyConfigured, KeyError, TypeError):  # as system checks say
-            return
-        for name in wanted:
-            queues[name] = value = dict(connection)
-            self._added.append((queues, name, value))
-
-    @staticmethod
-    def _wanted(queues: Mapping[str, Any]) -> tuple[list[str], Mapping[str, Any]]:
+    if kwargs.get("setting", "DJANGO_JOBS") not in {"DJANGO_JOBS", "RQ_QUEUES"}:
+        return
+    for filled, name, value in _filled_in:
+        if filled.get(name) is value:
+            del filled[name]
+    _filled_in.clear()
+    queues: Any = getattr(settings, "RQ_QUEUES", None)
+    if not isinstance(queues, dict):
+        return
+    try:
         others = configured()
-        connection = queues.get(str(jobs_settings.QUEUES[Priority.NORMAL.word])) if others else None
-        if not isinstance(connection, Mapping):
-            return [], {}
-        return [name for pool in others for name in queue_names(pool) if name not in queues], connection
-
-
-rq_queues: Final = RQQueues()
+        connection: Any = queues.get(str(jobs_settings.QUEUES[Priority.NORMAL.word])) if others else None
+        wanted = [name for pool in others for name in queue_names(pool) if name not in queues]
+    except (ImproperlyConfigured, KeyError, TypeError):  # as system checks say
+        return
+    for name in wanted if isinstance(connection, Mapping) else ():
+        queues[name] = value = dict(connection)
+        _filled_in.append((queues, name, value))

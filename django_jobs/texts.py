@@ -5,7 +5,7 @@ the active language separates the items of a list, and keeps a text's direction;
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from django.utils.timezone import localtime
@@ -40,11 +40,6 @@ def say(pattern: str, *, code: str = "", **values: Any) -> Text:
 def code_of(text: object, default: str = "invalid") -> str:
     """Return the code of a text, of ours or of Django's REST framework; ``default`` where it has none."""
     return getattr(text, "code", None) or default
-
-
-def codes_of(errors: Mapping[str, Iterable[object]]) -> dict[str, list[str]]:
-    """Return the codes of texts by field."""
-    return {field: [code_of(text) for text in texts] for field, texts in errors.items()}
 
 
 def told(error: Exception) -> str:
