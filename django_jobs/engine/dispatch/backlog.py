@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from django_jobs.engine import timing
@@ -66,7 +65,6 @@ USELESS_PART: Final = 0.5
 MARKED_LANES: Final = 40
 #: How many lanes a process notes from which it took jobs. One whose jobs all go without a pass writes nothing down.
 NOTED_LANES: Final = 10_000
-NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 #: How much this process took from each lane since it last wrote that down, and when that is forgotten.
 _taken: Counter[LaneKey] = Counter()
@@ -206,7 +204,7 @@ class LaneMarks:
         self.asked += 1
         return found
 
-    def to_write(self, kept: Mapping[str, Any] = NOTHING) -> dict[str, Any] | None:
+    def to_write(self, kept: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the row's new state after the pass; None if it may stay as it is.
 
         ``kept`` is what other parts keep there. It is written whenever it changes.
@@ -214,8 +212,8 @@ class LaneMarks:
         global _cursors, _seen  # noqa: PLW0603  (process-wide notes)
         state = {name: value for name, value in {in_flight.KEPT_CURSORS: self.cursors, **kept}.items() if value}
         now = time.time()
-        was_fast = not store().marks_lanes or _is_near(self.useless_until) or self._was_fast()
-        if not self.is_whole and self._is_useless():
+        was_fast = not store().marks_lanes or _is_near(self.useless_until) or self._note_speed()
+        if not self.is_whole and self._note_use():
             self.useless_until = now + timing.LONGEST_REST_SECONDS / 2
             return {**state, in_flight.KEPT_LANES: self._none()}
         if self.is_whole and was_fast and self.walked >= {(priority, lane.job_type) for priority, lane in self.marks}:
@@ -237,8 +235,8 @@ class LaneMarks:
         is_changed = any(state.get(name) != self.written.get(name) for name in in_flight.KEPT)
         return {**state, in_flight.KEPT_LANES: self.written[in_flight.KEPT_LANES]} if is_changed else None
 
-    def _was_fast(self) -> bool:
-        """Return whether walks are fast; a whole one that was slow tells that only after others in a row."""
+    def _note_speed(self) -> bool:
+        """Note how fast this walk was; return whether walks are fast. A slow whole one counts after others in a row."""
         global _slow_walks  # noqa: PLW0603  (a process-wide note)
         is_fast = self.seconds <= timing.SLOW_WALK_SECONDS * self.asked + timing.SLOW_LANE_SECONDS * self.stepped
         if not self.is_whole or self.marks:
@@ -246,8 +244,8 @@ class LaneMarks:
         _slow_walks = 0 if is_fast else _slow_walks + 1
         return _slow_walks < SLOW_WALKS
 
-    def _is_useless(self) -> bool:
-        """Return whether walks from marks are no faster than whole ones; only after some in a row."""
+    def _note_use(self) -> bool:
+        """Note what the marks were worth; return whether walks from them, several in a row, were no faster."""
         global _useless_walks  # noqa: PLW0603  (a process-wide note)
         if self.asked:
             is_faster = not self.whole or self.seconds / self.asked <= USELESS_PART * self.whole
