@@ -1,4 +1,4 @@
-"""The person at a socket, and the origins that may open one."""
+"""The person at a socket."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model, load_backend
 from django.core.exceptions import ValidationError
 from django.db import Error
 from django.http import HttpRequest
-from django.http.request import split_domain_port, validate_host
 from django.utils.crypto import constant_time_compare
 from rest_framework.authentication import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from django_jobs.conf import jobs_settings
 from django_jobs.engine import sockets
 from django_jobs.realtime.protocol import REVOKED, TRY_AGAIN
 
@@ -46,8 +43,8 @@ class Identity:
     """How somebody proved who they are. Its repr, and so the log, leaves out the secret and the headers.
 
     ``way`` is SESSION, TOKEN, TICKET or USER. ``keyword`` stands before a token, where the client gave one, and
-    ``headers`` are the client's, for REST's own authentication. ``user_pk`` and ``auth_hash`` come from a used ticket:
-    it was issued for this user, and for a session with this password's hash.
+    ``headers`` are the client's by their names in META, for REST's own authentication. ``user_pk`` and ``auth_hash``
+    come from a used ticket: it was issued for this user, and for a session with this password's hash.
     """
 
     way: str
@@ -168,8 +165,7 @@ def _request(headers: Mapping[str, str], authorization: str) -> Request:
     """Return the handshake as REST would see it."""
     request = HttpRequest()
     request.method = "GET"
-    request.META = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
-    request.META["HTTP_AUTHORIZATION"] = authorization
+    request.META = {**headers, "HTTP_AUTHORIZATION": authorization}
     return Request(request)
 
 
@@ -185,71 +181,3 @@ _WAYS: Final = {
     TOKEN: _token_user,
     USER: _ticket_user,
 }
-
-
-# Which pages may use their visitor's session: those of this host, and of the origins in WEBSOCKET_ORIGINS.
-
-
-_PORTS = {"http": 80, "https": 443}
-
-
-def is_trusted(origin: str | None, headers: Mapping[str, str], *, secure: bool) -> bool:
-    """Return whether ``origin`` is this host's or one of WEBSOCKET_ORIGINS.
-
-    ``headers`` have lower-case names. ``secure`` says that the connection came over TLS.
-    """
-    parts = _parse(origin)
-    if parts is None or origin is None:
-        return False
-    return _is_own(parts, headers, secure=secure) or any(
-        _matches(parts, item) for item in jobs_settings.WEBSOCKET_ORIGINS
-    )
-
-
-def is_secure(scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
-    """Return whether the client's connection is encrypted, according to the scope or to a trusted proxy's header."""
-    if scope.get("scheme") in {"wss", "https"}:
-        return True
-    trusted = getattr(settings, "SECURE_PROXY_SSL_HEADER", None)
-    if not trusted:
-        return False
-    name, value = trusted
-    given = headers.get(name.removeprefix("HTTP_").replace("_", "-").lower(), "")
-    return bool(given.split(",", 1)[0].strip() == value)
-
-
-def _parse(origin: str | None) -> SplitResult | None:
-    try:
-        parts = urlsplit(origin or "")
-        is_origin = parts.scheme in _PORTS and parts.hostname and parts.port != 0 and not parts.path and not parts.query
-    except ValueError:  # the port is no number
-        return None
-    return parts if is_origin and "@" not in parts.netloc else None
-
-
-def _is_own(parts: SplitResult, headers: Mapping[str, str], *, secure: bool) -> bool:
-    if secure and parts.scheme != "https":
-        return False
-    name = "x-forwarded-host" if settings.USE_X_FORWARDED_HOST and "x-forwarded-host" in headers else "host"
-    host = headers.get(name, "").lower()
-    domain, port = split_domain_port(host)
-    allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
-    if not domain or not validate_host(domain, allowed):
-        return False
-    return _address(parts) == (domain, int(port) if port else _PORTS[parts.scheme])
-
-
-def _address(parts: SplitResult) -> tuple[str, int]:
-    hostname = str(parts.hostname)
-    return (f"[{hostname}]" if ":" in hostname else hostname), parts.port or _PORTS[parts.scheme]
-
-
-def _matches(parts: SplitResult, pattern: str) -> bool:
-    """Return whether the origin matches ``https://app.example.com``, with a port if unusual, or ``https://*.example.com``."""
-    known = _parse(pattern.replace("://*.", "://", 1))
-    if known is None or known.scheme != parts.scheme:
-        return False
-    (name, port), (known_name, known_port) = _address(parts), _address(known)
-    if port != known_port:
-        return False
-    return name.endswith(f".{known_name}") if "://*." in pattern else name == known_name

@@ -75,6 +75,11 @@ def test_a_named_page_is_named_with_scheme_and_port(subtests: pytest.Subtests, u
             assert close_code(by_session(user, origin)) == REVOKED
 
 
+def test_a_blank_origin_in_the_settings_names_no_page(user: User, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "WEBSOCKET_ORIGINS": ("",)}
+    assert close_code(by_session(user, None)) == REVOKED
+
+
 def test_a_plain_page_does_not_count_on_an_encrypted_host(user: User, settings: Any) -> None:
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     client = by_session(user)
