@@ -85,42 +85,21 @@ def frame_of(packet: Any) -> dict[str, Any]:
     """Return the frame that an event stands for. Raises BadFrame."""
     if packet.namespace not in {None, "/"}:
         raise BadFrame("There is only the namespace /.")
-    data = packet.data
-    if packet.packet_type != EVENT or not isinstance(data, list) or not data or not isinstance(data[0], str):
+    name, argument = event_of(packet)
+    if not isinstance(name, str):
         raise BadFrame("Send an event.")
-    if data[0] not in ACTIONS:
+    if name not in ACTIONS:
         raise BadFrame(f"The event is {', '.join(ACTIONS)}.")
-    argument = data[1] if len(data) > 1 else None
     if isinstance(argument, dict):
-        return {"action": ACTIONS[data[0]], "room": argument.get("room"), "since": argument.get("since")}
-    return {"action": ACTIONS[data[0]], "room": argument}
+        return {"action": ACTIONS[name], "room": argument.get("room"), "since": argument.get("since")}
+    return {"action": ACTIONS[name], "room": argument}
 
 
-class Asked:
-    """What a packet of the client asked for, as far as it was understood."""
-
-    packet: Any = None
-
-    @property
-    def is_connect(self) -> bool:
-        """Return whether the client wants to enter another namespace."""
-        return self.packet is not None and self.packet.packet_type == CONNECT
-
-    @property
-    def event(self) -> object:
-        """Return the name of the event; None where the packet is none."""
-        is_event = self.packet is not None and self.packet.packet_type == EVENT
-        return self.packet.data[0] if is_event and isinstance(self.packet.data, list) and self.packet.data else None
-
-    @property
-    def number(self) -> int | None:
-        """Return the number of the acknowledgement that the client waits for."""
-        return None if self.event is None else self.packet.id
-
-    @property
-    def has_about(self) -> bool:
-        """Return whether the room was named in an object."""
-        return self.event is not None and len(self.packet.data) > 1 and isinstance(self.packet.data[1], dict)
+def event_of(packet: Any) -> tuple[Any, Any]:
+    """Return the name of an event and its first argument, each None where there is none."""
+    is_event = packet is not None and packet.packet_type == EVENT and isinstance(packet.data, list)
+    told: list[Any] = [*packet.data, None, None] if is_event else [None, None]
+    return told[0], told[1]
 
 
 # How a client of Socket.IO says who it is, and what it is told when it does not or may not come in.
@@ -355,34 +334,34 @@ class Client:
     # -- what it asks for ------------------------------------------------------------------------------------------
 
     async def _take(self, connection: Connection, data: str | bytes) -> None:
-        asked = Asked()
+        packet: Any = None
 
         def read() -> dict[str, Any]:
-            asked.packet = parse(data)
-            return frame_of(asked.packet)
+            nonlocal packet
+            packet = parse(data)
+            return frame_of(packet)
 
         if isinstance(data, str) and data.startswith(str(DISCONNECT)):
             self._end_soon()
         else:
-            await connection.answer(protocol.size_of(data), read, self._reply_to(connection, asked))
+            await connection.answer(protocol.size_of(data), read, lambda frame: self._reply(connection, frame, packet))
 
-    def _reply_to(self, connection: Connection, asked: Asked) -> Callable[[str], None]:
-        def reply(frame: str) -> None:
-            fields = dict(fields_of(frame))
-            if fields["event"] == "joined":
-                self._with_about.intersection_update(connection.socket.subscriptions)
-                (self._with_about.add if asked.has_about else self._with_about.discard)(fields["room"])
-            if fields["event"] == "error":
-                if asked.is_connect:
-                    connection.socket.put(_refusal(fields["code"], fields["detail"], asked.packet.namespace))
-                    return
-                if isinstance(asked.event, str) and asked.event in ACTIONS:
-                    fields["detail"] = f"{asked.event} refused: {fields['detail']}"
-            connection.socket.put(protocol.dumps(fields))
-            if asked.number is not None:
-                connection.socket.put(encode(ACK, [fields], number=asked.number))
-
-        return reply
+    def _reply(self, connection: Connection, frame: str, packet: Any) -> None:
+        """Send the answer to a packet, which is None where it was not understood."""
+        fields = dict(fields_of(frame))
+        event, argument = event_of(packet)
+        if fields["event"] == "joined":
+            self._with_about.intersection_update(connection.socket.subscriptions)
+            (self._with_about.add if isinstance(argument, dict) else self._with_about.discard)(fields["room"])
+        if fields["event"] == "error":
+            if packet is not None and packet.packet_type == CONNECT:  # the client wants to enter another namespace
+                connection.socket.put(_refusal(fields["code"], fields["detail"], packet.namespace))
+                return
+            if isinstance(event, str) and event in ACTIONS:
+                fields["detail"] = f"{event} refused: {fields['detail']}"
+        connection.socket.put(protocol.dumps(fields))
+        if event is not None and packet.id is not None:
+            connection.socket.put(encode(ACK, [fields], number=packet.id))
 
     # -- what it is sent -------------------------------------------------------------------------------------------
 
