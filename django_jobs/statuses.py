@@ -5,9 +5,9 @@ Dead Letter as the other ends. :data:`TRANSITIONS` holds every arrow; nothing el
 
 Values are the same in every language: they are stored, sent and logged. A label is what people read in theirs.
 
-A new status needs an arrow here, words in ``templatetags/words.py``, its look in the static files, and a migration.
-One that jobs reach from Running also needs a name in ``engine/insight/rollups.py``. An end also needs a count in
-``models/batch.py`` and ``engine/store/values.py``, and an exit code in ``jobs_submit``.
+A new status needs an arrow here, words in ``templatetags/django_jobs.py``, its look in the static files, and a
+migration. One that jobs reach from Running also needs a name in ``engine/insight/rollups.py``. An end also needs a
+count in ``models/batch.py`` and ``engine/store/values.py``, and an exit code in ``jobs_submit``.
 """
 
 from __future__ import annotations

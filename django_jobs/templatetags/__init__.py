@@ -1,3 +1,1 @@
-"""Template tags for hosts' pages, and in ``job_words`` the words in which people read statuses and reasons."""
-
-from __future__ import annotations
+"""Template tags for pages of hosts and of the admin."""

@@ -31,7 +31,7 @@ from django_jobs.statuses import (
     Status,
     may_move,
 )
-from django_jobs.templatetags import words
+from django_jobs.templatetags import django_jobs as tags
 
 #: The contract's table, written out.
 ARROWS = {
@@ -139,7 +139,7 @@ def test_a_priority_has_one_word_in_every_language(bracketed: None) -> None:
         (OUTCOMES, TRANSITIONS[Status.RUNNING]),
         (jobs_submit.ENDS, TERMINAL - {Status.COMPLETED}),
         (values.COUNTED_AS, TERMINAL | AWAITING_RETRY | {Status.RUNNING}),
-        (words.WORDS, frozenset(Status)),
+        (tags.WORDS, frozenset(Status)),
     ],
     ids=["outcomes of attempts", "ends that are waited for", "what is counted", "words for people"],
 )

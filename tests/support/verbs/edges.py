@@ -127,12 +127,12 @@ if TYPE_CHECKING:
     from django_jobs.admin.bar import read_counts
     from django_jobs.admin.operations import title_of as operation_title
     from django_jobs.admin.organizations import MembershipAdmin
-    from django_jobs.templatetags.words import counts_in_words
-    from django_jobs.templatetags.words import spoken
-    from django_jobs.templatetags.words import moment_in_words
-    from django_jobs.templatetags.words import percent_in_words
-    from django_jobs.templatetags.words import status_in_words
-    from django_jobs.templatetags.words import words_for_script
+    from django_jobs.templatetags.django_jobs import counts_in_words
+    from django_jobs.templatetags.django_jobs import spoken
+    from django_jobs.templatetags.django_jobs import moment_in_words
+    from django_jobs.templatetags.django_jobs import percent_in_words
+    from django_jobs.templatetags.django_jobs import status_in_words
+    from django_jobs.templatetags.django_jobs import words_for_script
 
     # Commands
     from django_jobs.management.commands.jobs_replay import Command as JobsReplay

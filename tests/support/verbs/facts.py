@@ -121,12 +121,12 @@ if TYPE_CHECKING:
     from django_jobs.realtime.identity import TOKEN
     from django_jobs.realtime.hub import BATCH_PAUSE
     from django_jobs.realtime.protocol import JOB as JOB_ROOM
-    from django_jobs.templatetags.words import BATCH_PLURALS
-    from django_jobs.templatetags.words import BATCH_WORDS
-    from django_jobs.templatetags.words import HELD as HELD_WORDS
-    from django_jobs.templatetags.words import PLURALS as JOB_PLURALS
-    from django_jobs.templatetags.words import WORDS as JOB_WORDS
-    from django_jobs.templatetags.words import LONGEST as LONGEST_WORDS
+    from django_jobs.templatetags.django_jobs import BATCH_PLURALS
+    from django_jobs.templatetags.django_jobs import BATCH_WORDS
+    from django_jobs.templatetags.django_jobs import HELD as HELD_WORDS
+    from django_jobs.templatetags.django_jobs import PLURALS as JOB_PLURALS
+    from django_jobs.templatetags.django_jobs import WORDS as JOB_WORDS
+    from django_jobs.templatetags.django_jobs import LONGEST as LONGEST_WORDS
     from django_jobs.worker.shared import MAX_SET
     from django_jobs.worker.supervisor import IGNORED_CANCEL
     from django_jobs.worker.supervisor import IGNORED_TIMEOUT
