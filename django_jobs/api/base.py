@@ -245,14 +245,10 @@ class JobsThrottle(SimpleRateThrottle):
 
     def allow_request(self, request: Any, view: Any) -> bool:
         try:
-            return self.count_within_rate(request, view)
+            return bool(super().allow_request(request, view))
         except Exception as error:  # noqa: BLE001  (whatever the host's cache raises)
             logger.warning("event=throttle_failed scope=%s error=%r", self.scope, error)
             return True
-
-    def count_within_rate(self, request: Any, view: Any) -> bool:
-        """Count the request if it is within the rate, and return whether it is."""
-        return bool(super().allow_request(request, view))
 
 
 def count_search(request: Any) -> None:
