@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import NamedTuple
 
 import pytest
 
 from django_jobs.admin.job_history import SpanKind as Kind
 from django_jobs.admin.job_history import Waterfall, draw_strip, lay_out, tick_labels
+from django_jobs.models import ExecutionLog
 
 START = dt.datetime(2026, 10, 1, 12, tzinfo=dt.UTC)
-
-
-class Change(NamedTuple):
-    """A row of a log."""
-
-    from_status: str
-    to_status: str
-    timestamp: dt.datetime
-    attempt: int
 
 
 def laid_out(text: str, now: float, total: int, most: int = 20) -> Waterfall:
@@ -29,7 +20,8 @@ def laid_out(text: str, now: float, total: int, most: int = 20) -> Waterfall:
         name, _, seconds = item.partition("@")
         to_status = name.replace("_", " ")
         attempt += to_status == "Running"
-        changes.append(Change(status, to_status, START + dt.timedelta(seconds=float(seconds)), attempt))
+        moment = START + dt.timedelta(seconds=float(seconds))
+        changes.append(ExecutionLog(from_status=status, to_status=to_status, timestamp=moment, attempt=attempt))
         status = to_status
     return lay_out(changes, START + dt.timedelta(seconds=now), total, most)
 

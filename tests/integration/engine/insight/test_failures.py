@@ -22,7 +22,7 @@ FAILED = ("Dead Letter", "Failed", "Timed Out")
 
 
 def groups(user: User | None = None, **fields: object) -> list[FailureGroup]:
-    return verbs.read_failures(user, verbs.now(), verbs.JobFilter(**fields)).groups  # type: ignore[arg-type]
+    return list(verbs.read_failures(user, verbs.now(), verbs.JobFilter(**fields)).groups)  # type: ignore[arg-type]
 
 
 def counts(found: list[FailureGroup]) -> list[tuple[str, int]]:
