@@ -19,7 +19,7 @@ from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.store import database
-from django_jobs.engine.store.values import NOW, Move, place_in_lane
+from django_jobs.engine.store.values import NOW, Move, Terms, place_in_lane
 from django_jobs.engine.transitions import RESET_FIELDS, fingerprint, move
 from django_jobs.models import DependencyTask, Job, JobDependency
 from django_jobs.models.job import format_job_id
@@ -195,7 +195,7 @@ def _is_free(child: Job, parents: Sequence[_Parent]) -> bool:
 def _end_with_parents(children: Sequence[Job], failed_parents: Mapping[int, _Parent]) -> None:
     """End these children as their parents ended. It is not their error, and is not logged as one."""
     moves = [_end_like(failed_parents[child.pk], child.pk) for child in sorted(children, key=lambda job: job.pk)]
-    move(moves, sources=[Status.PENDING], actor=SYSTEM, loudest=logging.INFO)
+    move(moves, Terms(sources=[Status.PENDING], actor=SYSTEM), loudest=logging.INFO)
 
 
 def _end_like(parent: _Parent, child: int) -> Move:
@@ -222,7 +222,7 @@ def _revive(children: Sequence[Job]) -> None:
     values = {**RESET_FIELDS, "ready_at": None}
     text = say("Its parents may complete again", code="parents_again")
     moves = [Move(pk=job.pk, to_status=Status.PENDING, message=text, values=values) for job in children]
-    move(moves, sources=[Status.DEAD_LETTER], actor=SYSTEM)
+    move(moves, Terms(sources=[Status.DEAD_LETTER], actor=SYSTEM))
     tasks = [DependencyTask(job_id=job.pk) for job in children if job.has_children]
     DependencyTask.primary.bulk_create(tasks, batch_size=2_000)
 

@@ -20,7 +20,7 @@ from django_jobs.engine.actors import Actor
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import ALWAYS, After, Condition, Move, Moved, Terms, Waypoint
+from django_jobs.engine.store.values import After, Move, Moved, Terms, Waypoint
 from django_jobs.models import DependencyTask, Job
 from django_jobs.models.batch import COUNTED
 from django_jobs.statuses import DISPATCHABLE, TERMINAL, may_move
@@ -183,45 +183,17 @@ RESET_FIELDS: Final[dict[str, Any]] = {
 # Moves sets of jobs from status to status, guarded by where each job is now.
 
 
-def move(  # noqa: PLR0913  (all terms of a move)
-    moves: Sequence[Move],
-    *,
-    sources: Iterable[str],
-    actor: Actor,
-    worker_name: str = "",
-    skip_locked: bool = False,
-    only_due: bool = False,
-    only_own: bool = False,
-    only_if: Condition = ALWAYS,
-    via: Waypoint | None = None,
-    loudest: int = logging.CRITICAL,
-) -> list[Moved]:
+def move(moves: Sequence[Move], terms: Terms, loudest: int = logging.CRITICAL) -> list[Moved]:
     """Move jobs, and return those that moved; the others were no longer where the caller thought.
 
-    Atomic: all of it or nothing. ``moves`` may hold a job once.
-
-    - ``sources``: the statuses that the jobs may come from.
-    - ``skip_locked``: skip rows that another transaction holds.
-    - ``only_due``: move only jobs whose ``ready_at`` has come.
-    - ``only_own``: move only jobs that run in ``worker_name``.
-    - ``only_if``: a condition, asked in the same statement if the database can.
-    - ``via``: a status that the jobs pass, with a log row of its own, if the store ``passes_waypoints``.
-    - ``loudest``: the highest level at which the move is logged.
+    Atomic: all of it or nothing. ``moves`` may hold a job once. ``loudest`` is the highest level at which the move is
+    logged.
     """
     if not moves:
         return []
-    terms = Terms(
-        sources=sorted(sources),
-        actor=actor,
-        worker_name=worker_name,
-        skip_locked=skip_locked,
-        only_due=only_due,
-        only_own=only_own,
-        only_if=only_if,
-        via=via,
-    )
     _refuse_unknown_ways(terms, {item.to_status for item in moves})
     moved = store().move([_with_readiness(item) for item in moves], terms)
+    via = terms.via
     steps = moved if via is None else [step for item in moved for step in (_passed(item, via), item)]
     hooks.announcer.changed(steps, loudest)
     if any(item.has_children and item.to_status in TERMINAL for item in moved):
@@ -238,22 +210,8 @@ def _counts(item: Moved) -> bool:
 
 def _passed(item: Moved, via: Waypoint) -> Moved:
     """Return what happened to a job before it came where it is. An attempt begins only behind the waypoint."""
-    return Moved(
-        pk=item.pk,
-        from_status=item.via_from,
-        to_status=via.status,
-        attempt=item.attempt - 1,
-        job_type=item.job_type,
-        organization_name=item.organization_name,
-        priority=item.priority,
-        year=item.year,
-        message="",
-        actor=via.actor,
-        worker_name="",
-        log_id=item.via_log_id,
-        organization_id=item.organization_id,
-        queued_at=item.queued_at,
-    )
+    way: dict[str, Any] = {"from_status": item.via_from, "to_status": via.status, "attempt": item.attempt - 1}
+    return replace(item, **way, actor=via.actor, worker_name="", log_id=item.via_log_id)
 
 
 def _refuse_unknown_ways(terms: Terms, targets: Iterable[str]) -> None:

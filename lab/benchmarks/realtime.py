@@ -110,8 +110,7 @@ def cancel_steadily(pks: list[int]) -> None:
         values = {"canceled_at": NOW}
         verbs.move(
             [Move(pk=pk, to_status=Status.CANCELED, values=values)],
-            sources=[Status.PENDING],
-            actor=verbs.user_named("bench"),
+            verbs.Terms(sources=[Status.PENDING], actor=verbs.user_named("bench")),
         )
     verbs.drain_broadcasts(5)
 

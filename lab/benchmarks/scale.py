@@ -162,7 +162,7 @@ def newest(status: str, **filters: Any) -> Job:
 def tickets() -> list[Ticket]:
     jobs = Job.objects.filter(status=Status.PENDING, ready_at__isnull=False).order_by("-pk")[:SET]
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=verbs.QUEUED) for job in jobs]
-    moved = verbs.move(moves, sources=[Status.PENDING], actor=SYSTEM)
+    moved = verbs.move(moves, verbs.Terms(sources=[Status.PENDING], actor=SYSTEM))
     return [Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in moved]
 
 

@@ -59,7 +59,7 @@ def make_queued(kind: JobType, organization: Organization, count: int) -> list[J
     waiting = Job.objects.filter(pk__in=[job.pk for job in jobs], status=Status.PENDING)
     moves = [Move(pk=pk, to_status=Status.QUEUED, values=values) for pk in waiting.values_list("pk", flat=True)]
     for start in range(0, len(moves), 200):
-        verbs.move(moves[start : start + 200], sources=DISPATCHABLE, actor=verbs.user_named("test"))
+        verbs.move(moves[start : start + 200], verbs.Terms(sources=DISPATCHABLE, actor=verbs.user_named("test")))
     return jobs
 
 

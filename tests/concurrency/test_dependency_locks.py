@@ -139,14 +139,14 @@ def test_a_parent_does_not_die_and_go_while_a_child_is_revived_since_it_may_comp
         finally:
             connections.close_all()
 
-    def revive_meanwhile(moves: Any, **terms: Any) -> Any:
-        is_revival = moves and list(terms["sources"]) == [Status.DEAD_LETTER]
+    def revive_meanwhile(moves: Any, terms: Any, **more: Any) -> Any:
+        is_revival = moves and list(terms.sources) == [Status.DEAD_LETTER]
         if is_revival and connection.features.has_select_for_update:  # SQLite has one writer at a time
             thread = threading.Thread(target=die_and_go, daemon=True)
             thread.start()
             thread.join(LONGEST)
             assert not thread.is_alive()
-        return move(moves, **terms)
+        return move(moves, terms, **more)
 
     interpose("move", revive_meanwhile)
     follow_up_all()

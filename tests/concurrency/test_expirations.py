@@ -35,7 +35,7 @@ def test_a_job_that_expires_while_it_is_claimed_runs_or_ends(
     chance = random.Random(1)
     jobs = submit_many(kind, organization, [[]] * (24 if is_small() else 120))
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values={"queued_at": NOW, "ready_at": None}) for job in jobs]
-    verbs.move(moves, sources=DISPATCHABLE, actor=verbs.user_named("test"))
+    verbs.move(moves, verbs.Terms(sources=DISPATCHABLE, actor=verbs.user_named("test")))
     now = verbs.now()
     for job in jobs:
         seconds = chance.uniform(0.0, 0.5) if chance.random() < 0.7 else 3600.0

@@ -68,7 +68,9 @@ def claim_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Move
     name = chance.choice(WORKERS)
     values = {"attempt": INCREMENT, "worker_name": name, "started_at": NOW, "lease_expires_at": After(30)}
     moves = [Move(pk=pk, to_status=Status.RUNNING, values={**values, "cancel_requested_at": None}) for pk in pks]
-    return verbs.move(moves, sources=[Status.QUEUED], actor=WORKER, worker_name=name, skip_locked=chance.random() < 0.5)
+    return verbs.move(
+        moves, verbs.Terms(sources=[Status.QUEUED], actor=WORKER, worker_name=name, skip_locked=chance.random() < 0.5)
+    )
 
 
 def settle_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
@@ -87,7 +89,7 @@ def settle_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Mov
             values = {"queued_at": NOW, "worker_name": "", "lease_expires_at": None}
             moves.append(Move(pk=pk, to_status=Status.QUEUED, attempt=attempt, values=values))
     chance.shuffle(moves)
-    return verbs.move(moves, sources=[Status.RUNNING], actor=WORKER, worker_name="settler")
+    return verbs.move(moves, verbs.Terms(sources=[Status.RUNNING], actor=WORKER, worker_name="settler"))
 
 
 def return_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
@@ -101,9 +103,9 @@ def requeue_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Mo
     """Failed → Queued and Dead Letter → Pending, as the dispatcher and people do."""
     values = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
     moves = [Move(pk=pk, to_status=Status.QUEUED, values=values) for pk in pks]
-    moved = verbs.move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True)
+    moved = verbs.move(moves, verbs.Terms(sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True))
     moves = [Move(pk=pk, to_status=Status.PENDING, values={"ready_at": NOW, "retry_count": 0}) for pk in pks]
-    return moved + verbs.move(moves, sources=RETRYABLE_BY_HAND, actor=verbs.user_named("somebody"))
+    return moved + verbs.move(moves, verbs.Terms(sources=RETRYABLE_BY_HAND, actor=verbs.user_named("somebody")))
 
 
 def bury_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
@@ -115,7 +117,7 @@ def bury_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved
         else:
             values = {"error_message": f"job {pk}", "completed_at": NOW}
             moves.append(Move(pk=pk, to_status=Status.DEAD_LETTER, message="buried", values=values))
-    return verbs.move(moves, sources=[Status.QUEUED], actor=WORKER)
+    return verbs.move(moves, verbs.Terms(sources=[Status.QUEUED], actor=WORKER))
 
 
 def cancel_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
@@ -123,7 +125,7 @@ def cancel_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Mov
     values = {"canceled_at": NOW, "ready_at": None, "next_retry_at": None}
     sources = [Status.PENDING, Status.QUEUED, Status.FAILED, Status.TIMED_OUT]
     moves = [Move(pk=pk, to_status=Status.CANCELED, values=values) for pk in pks[:2]]
-    moved = verbs.move(moves, sources=sources, actor=verbs.user_named("somebody"))
+    moved = verbs.move(moves, verbs.Terms(sources=sources, actor=verbs.user_named("somebody")))
     for pk in pks[2:4]:
         try:
             cancel_job(Job.objects.get(pk=pk))
@@ -179,7 +181,8 @@ def test_of_two_ends_of_one_attempt_exactly_one_is_stored(full_broker: CrowdedBr
     pks = [job.pk for job in jobs]
     values = {"attempt": INCREMENT, "worker_name": "worker-a", "lease_expires_at": After(-1)}
     verbs.move(
-        [Move(pk=pk, to_status=Status.RUNNING, values=values) for pk in pks], sources=[Status.QUEUED], actor=WORKER
+        [Move(pk=pk, to_status=Status.RUNNING, values=values) for pk in pks],
+        verbs.Terms(sources=[Status.QUEUED], actor=WORKER),
     )
     won: dict[str, list[int]] = {"worker": [], "scheduler": []}
 
@@ -189,7 +192,9 @@ def test_of_two_ends_of_one_attempt_exactly_one_is_stored(full_broker: CrowdedBr
             moves = [
                 Move(pk=pk, to_status=Status.COMPLETED, attempt=1, values=values) for pk in pks[start : start + 20]
             ]
-            won["worker"] += [item.pk for item in verbs.move(moves, sources=[Status.RUNNING], actor=WORKER)]
+            won["worker"] += [
+                item.pk for item in verbs.move(moves, verbs.Terms(sources=[Status.RUNNING], actor=WORKER))
+            ]
 
     def rescue() -> None:
         for start in reversed(range(0, len(pks), 20)):

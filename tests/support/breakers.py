@@ -64,7 +64,7 @@ def let_go(kind: JobType, room: int = 1_000) -> list[Moved]:
         count = min([room - in_flight, *allowed])
         rows = verbs.store().waiting_jobs().filter(job_type=kind, ready_at__lte=verbs.now()).order_by("ready_at", "pk")
         moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=QUEUED) for job in rows[: max(0, count)]]
-        moved = verbs.move(sorted(moves, key=lambda item: item.pk), sources=DISPATCHABLE, actor=SYSTEM)
+        moved = verbs.move(sorted(moves, key=lambda item: item.pk), verbs.Terms(sources=DISPATCHABLE, actor=SYSTEM))
         held.note_tries({kind.pk: len(moved)})
         return moved
 

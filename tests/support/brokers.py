@@ -42,7 +42,9 @@ def pending_jobs(job_type: Any, organization: Any, count: int) -> list[Job]:
 def queue_up(job: Job) -> Job:
     """The job with a ticket, and no other job touched by it."""
     values = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
-    verbs.move([Move(pk=job.pk, to_status=Status.QUEUED, values=values)], sources=DISPATCHABLE, actor=SYSTEM)
+    verbs.move(
+        [Move(pk=job.pk, to_status=Status.QUEUED, values=values)], verbs.Terms(sources=DISPATCHABLE, actor=SYSTEM)
+    )
     return reread(job)
 
 

@@ -44,7 +44,7 @@ def claim_all(jobs: list[Job]) -> list[Claimed]:
     """The next attempts of those that wait and that nobody else takes at this moment, in two sets."""
     values = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=values) for job in jobs]
-    queued = verbs.move(moves, sources=DISPATCHABLE, actor=verbs.user_named("test"), skip_locked=True)
+    queued = verbs.move(moves, verbs.Terms(sources=DISPATCHABLE, actor=verbs.user_named("test"), skip_locked=True))
     by_pk = {job.pk: job for job in jobs}
     return verbs.claim([ticket_of(by_pk[item.pk]) for item in queued], WORKER)
 

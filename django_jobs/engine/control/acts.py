@@ -22,7 +22,7 @@ from django_jobs.engine.insight.filter import with_ids
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
-from django_jobs.engine.store.values import NOW, Move, place_in_lane
+from django_jobs.engine.store.values import NOW, Move, Terms, place_in_lane
 from django_jobs.engine.transitions import RESET_FIELDS, move
 from django_jobs.exceptions import BrokerUnavailable, InvalidTransition, JobNotFound, JobsError, PermissionDenied
 from django_jobs.models import ExecutionLog, Job, JobDependency, Operation
@@ -102,7 +102,7 @@ def _cancel(order: Order, pks: Sequence[int]) -> Performed:
         stopped_by_worker[job.worker_name].append(job.name)
     for name, job_ids in stopped_by_worker.items():
         database.on_commit(functools.partial(_tell_worker, name, job_ids))
-    return Performed({item.pk for item in move(waiting, sources=WAITING, actor=actor)} | asked, asked)
+    return Performed({item.pk for item in move(waiting, Terms(sources=WAITING, actor=actor))} | asked, asked)
 
 
 def _canceled(pk: int, actor: Actor, message: str, more: Mapping[str, Any]) -> Move:
@@ -141,7 +141,7 @@ def _retry(order: Order, pks: Sequence[int]) -> Performed:
     for has_parents in (False, True):
         chosen = [pk for pk in free if (pk in with_parents) == has_parents]
         moves = [_reset(pk, message, has_parents=has_parents, operation_id=order.operation_id) for pk in chosen]
-        moved += move(moves, sources=RETRYABLE_BY_HAND, actor=order.actor)
+        moved += move(moves, Terms(sources=RETRYABLE_BY_HAND, actor=order.actor))
     transitions.note_relatives(item.pk for item in moved if item.has_children or item.pk in with_parents)
     if moved:
         database.once_on_commit(dispatcher.wake)
@@ -179,7 +179,7 @@ def _set_priority(order: Order, pks: Sequence[int]) -> Performed:
     waiting = [job for job in jobs if job.status in DISPATCHABLE]
     withdrawn = {**values, "ready_at": now, "queued_at": None}
     moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=withdrawn) for pk in queued]
-    moved = move(moves, sources=[Status.QUEUED], actor=order.actor)
+    moved = move(moves, Terms(sources=[Status.QUEUED], actor=order.actor))
     ready = [job.pk for job in waiting if job.ready_at is not None and job.ready_at <= now]
     held = [job.pk for job in waiting if job.ready_at is None or job.ready_at > now]
     Job.primary.filter(pk__in=ready).update(**values, ready_at=now, is_delayed=False)

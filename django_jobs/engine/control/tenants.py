@@ -23,7 +23,7 @@ from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.organizations import id_of, read_tenants
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import NOW, Lane, Move, Walk, parts_of
+from django_jobs.engine.store.values import NOW, Lane, Move, Terms, Walk, parts_of
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.models import (
     Batch,
@@ -123,7 +123,7 @@ def _bury(pks: list[int]) -> int:
         Move(pk=pk, to_status=Status.DEAD_LETTER, message=NOT_FOUND, values=values)
         for pk in sorted(descendants | set(pks))
     ]
-    return len(move(moves, sources=WAITING, actor=SCHEDULER, skip_locked=True))
+    return len(move(moves, Terms(sources=WAITING, actor=SCHEDULER, skip_locked=True)))
 
 
 def _waiting_descendants(pks: Iterable[int]) -> set[int]:

@@ -30,6 +30,7 @@ from django_jobs.engine.store.values import (
     LaneStep,
     Move,
     Moved,
+    Terms,
     Walk,
 )
 from django_jobs.engine.transitions import move
@@ -471,4 +472,4 @@ def _end(pks: list[int]) -> int:
         for job in database.locked(rows, skip=True)
         if job.status in WAITING and job.expires_at is not None and job.expires_at <= now
     ]
-    return len(move([expiration_move(pk) for pk in overdue], sources=WAITING, actor=SCHEDULER))
+    return len(move([expiration_move(pk) for pk in overdue], Terms(sources=WAITING, actor=SCHEDULER)))

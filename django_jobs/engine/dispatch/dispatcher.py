@@ -38,7 +38,7 @@ from django_jobs.engine.dispatch.tickets import Queued
 from django_jobs.engine.ports import BrokerState, Queue, get_broker
 from django_jobs.engine.store.base_core import Moment
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import Condition, Move, Moved
+from django_jobs.engine.store.values import Condition, Move, Moved, Terms
 from django_jobs.engine.transitions import move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, JobType
@@ -263,9 +263,8 @@ def _queue_without_turn(job: Job, condition: Condition | None) -> list[Moved]:
         return []
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=turns.QUEUED)]
     # A row that somebody holds is left to the dispatcher: the condition would be out of date after the wait.
-    moved = new_jobs.REST.after(
-        lambda: move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True, only_if=condition)
-    )
+    terms = Terms(sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True, only_if=condition)
+    moved = new_jobs.REST.after(lambda: move(moves, terms))
     backlog.note_taken(moved)
     return moved
 

@@ -17,7 +17,7 @@ from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import in_flight, window
 from django_jobs.engine.ports import Queue, Ticket, get_broker
-from django_jobs.engine.store.values import After, Move, Moved, place_in_lane
+from django_jobs.engine.store.values import After, Move, Moved, Terms, place_in_lane
 from django_jobs.engine.transitions import move
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.models import Installation, Job, JobType
@@ -111,7 +111,7 @@ def unqueue(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved]
 def _unqueue(places: Mapping[int, Any], message: str) -> list[Moved]:
     values = {pk: {"ready_at": places[pk], "queued_at": None} for pk in sorted(places)}
     moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=of) for pk, of in values.items()]
-    return move(moves, sources=[Status.QUEUED], actor=SYSTEM, skip_locked=True)
+    return move(moves, Terms(sources=[Status.QUEUED], actor=SYSTEM, skip_locked=True))
 
 
 # Keeps broker and database in step: notices an emptied broker, lost tickets, and another installation's broker.

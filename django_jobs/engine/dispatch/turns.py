@@ -27,7 +27,7 @@ from django_jobs.engine.dispatch.window import QueueRoom
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
-from django_jobs.engine.store.values import ALL_TYPES, NOW, Candidate, Lane, Move, Moved, Walk
+from django_jobs.engine.store.values import ALL_TYPES, NOW, Candidate, Lane, Move, Moved, Terms, Walk
 from django_jobs.engine.transitions import move
 from django_jobs.models import EngineLease, get_organization_model
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
@@ -629,7 +629,7 @@ def _queue(picked: Sequence[Candidate], state: PassState) -> list[Moved]:
     order = {item.pk: turn for turn, item in enumerate(picked)}
     moves = [Move(pk=item.pk, to_status=Status.QUEUED, values=QUEUED) for item in picked]
     # Due still: what was picked may have been given a later moment since.
-    moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True)
+    moved = move(moves, Terms(sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True))
     moved = _without_other_lanes(moved, {item.pk: item.lane.key for item in picked})
     moved.sort(key=lambda item: order[item.pk])
     backlog.note_taken(moved)

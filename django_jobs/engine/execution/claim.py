@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from django.db import Error
@@ -25,8 +25,9 @@ from django_jobs.engine.job_types import handlers
 from django_jobs.engine.memory import Memory, forgets
 from django_jobs.engine.ports import Queue, Ticket, get_broker
 from django_jobs.engine.store import database
+from django_jobs.engine.store import values as store_values
 from django_jobs.engine.store.database import fresh_reads, store
-from django_jobs.engine.store.values import INCREMENT, NOW, After, AttemptKey, Candidate, JobRow, Move, Moved, Waypoint
+from django_jobs.engine.store.values import NOW, After, AttemptKey, Candidate, JobRow, Move, Moved, Terms, Waypoint
 from django_jobs.engine.submission.targets import may_own
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import BrokerUnavailable
@@ -254,18 +255,13 @@ def forget_verdicts() -> None:
 # Starting jobs: Running, each for one attempt, under a lease.
 
 
-def move_to_running(
-    attempts: Collection[AttemptKey],
-    worker_name: str,
-    sources: Collection[str] = (Status.QUEUED,),
-    via: Waypoint | None = None,
-) -> list[Moved]:
-    """Move jobs to Running, each for this attempt, under a lease: those that are queued, or by way of a status.
+def move_to_running(attempts: Collection[AttemptKey], worker_name: str, via: Waypoint | None = None) -> list[Moved]:
+    """Move jobs to Running, each for this attempt, under a lease: those that are queued, or that wait, by way of that.
 
     Rows in use do not move.
     """
     values: dict[str, Any] = {
-        "attempt": INCREMENT,
+        "attempt": store_values.INCREMENT,
         "worker_name": worker_name,
         "started_at": NOW,
         "lease_expires_at": After(float(jobs_settings.LEASE_SECONDS)),
@@ -274,17 +270,12 @@ def move_to_running(
         "cancel_requested_at": None,
         "ready_at": None,
     }
+    terms = Terms(sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     if via is not None:
         values |= {"queued_at": NOW, "next_retry_at": None}
-    return move(
-        [Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=values) for pk, attempt in attempts],
-        sources=sources,
-        actor=WORKER,
-        worker_name=worker_name,
-        skip_locked=True,
-        only_due=via is not None,
-        via=via,
-    )
+        terms = replace(terms, sources=DISPATCHABLE, only_due=True, via=via)
+    moves = [Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=values) for pk, attempt in attempts]
+    return move(moves, terms)
 
 
 # Claiming: a worker gives tickets and gets running jobs; jobs that may not run are turned away with the reason.
@@ -313,7 +304,7 @@ def claim_jobs(
     count = max(1, fits([ahead_name(job) for job in queued]))
     accepted, refused = _judge(queued[:count], wanted, worker_name, examining)
     examining(0)
-    turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
+    turned_away = move(refused, Terms(sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True))
     started = move_to_running([item.key for item in accepted], worker_name)
     moved = {item.pk for item in [*turned_away, *started]}
     _push_again([wanted[job.pk] for job in queued[count:]], front=True)
@@ -468,8 +459,7 @@ def take_share(
         rows_picked = [rows[item.pk] for item in picked if item.pk in rows]
         accepted = _accepted(rows_picked, fits, in_pools, worker_name) if rows_picked else []
         about_to_start([item.ticket for item in accepted])
-        way = Waypoint(Status.QUEUED, SYSTEM)
-        moved = move_to_running([item.key for item in accepted], worker_name, sources=DISPATCHABLE, via=way)
+        moved = move_to_running([item.key for item in accepted], worker_name, Waypoint(Status.QUEUED, SYSTEM))
         backlog.note_taken(moved)
         started = {item.pk for item in moved}
         left = {item.pk for item in picked} - {item.pk for item in accepted}

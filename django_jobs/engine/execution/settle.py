@@ -27,7 +27,7 @@ from django_jobs.engine.dispatch import tickets
 from django_jobs.engine.execution import breaker, outcomes
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import NOW, After, Attempt, AttemptKey, Move, Moved
+from django_jobs.engine.store.values import NOW, After, Attempt, AttemptKey, Move, Moved, Terms
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import RetryLater
 from django_jobs.models import AttemptLog, ExecutionLog, Job, JobType
@@ -79,9 +79,7 @@ def complete_jobs(items: Sequence[outcomes.Returned], worker_name: str) -> list[
     ]
 
     def write() -> list[Moved]:
-        moved = move(
-            moves, sources=[Status.RUNNING], actor=WORKER, worker_name=worker_name, skip_locked=True, only_own=True
-        )
+        moved = move(moves, terms)
         if noted:
             stored = {(item.pk, item.attempt) for item in moved}
             completed = [item for item in noted if item.claimed.key in stored]
@@ -89,6 +87,7 @@ def complete_jobs(items: Sequence[outcomes.Returned], worker_name: str) -> list[
             _save_notes(completed)
         return moved
 
+    terms = Terms(sources=[Status.RUNNING], actor=WORKER, worker_name=worker_name, skip_locked=True, only_own=True)
     noted = [item for item in items if item.claimed.row.breaker_failures or item.log]
     return database.in_transaction(write) if noted else write()
 
@@ -367,7 +366,7 @@ def _end(
         moves = requeued_by_dispatch(jobs, breaker.count_ends(jobs, [move_of(job) for job in jobs], types, failing))
         errors = {item.claimed.pk: item.error for item in ended}
         moves = [_blaming(item, job, errors.get(job.pk)) for item, job in zip(moves, jobs, strict=True)]
-        moved = move(moves, sources=[Status.RUNNING], actor=actor, worker_name=worker_name)
+        moved = move(moves, Terms(sources=[Status.RUNNING], actor=actor, worker_name=worker_name))
         failed = {item.pk for item in moved if item.to_status in AWAITING_RETRY}
         buried = [
             Move(
@@ -380,7 +379,7 @@ def _end(
             for job in jobs
             if job.pk in failed and job.retry_count >= job.max_retries
         ]
-        return moved + move(buried, sources=AWAITING_RETRY, actor=actor, worker_name=worker_name)
+        return moved + move(buried, Terms(sources=AWAITING_RETRY, actor=actor, worker_name=worker_name))
 
     moved = database.in_transaction(write) if attempts else []
     if back := [item for item in moved if item.to_status == Status.QUEUED]:

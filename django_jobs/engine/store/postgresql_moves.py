@@ -94,8 +94,9 @@ class PostgreSQLStore(PostgreSQLInserts):
 
     def _move_shape(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
         pks = [item.pk for item in moves]
-        params: dict[str, Any] = {"pks": array(pks), "sources": array(terms.sources), "worker_name": terms.worker_name}
-        params |= {"actor": terms.actor.name, "actor_kind": terms.actor.kind, "owner": terms.worker_name}
+        params: dict[str, Any] = {"pks": array(pks), "sources": array(sorted(terms.sources))}
+        params |= dict.fromkeys(("owner", "worker_name"), terms.worker_name)
+        params |= {"actor": terms.actor.name, "actor_kind": terms.actor.kind}
         if terms.via is not None:
             params |= {"via": terms.via.status, "via_actor": terms.via.actor.name, "via_kind": terms.via.actor.kind}
         for number, value in enumerate(terms.only_if.params):

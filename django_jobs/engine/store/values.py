@@ -8,7 +8,7 @@ import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -289,10 +289,11 @@ class Terms:
 
     ``sources`` are the statuses that the jobs may come from. ``skip_locked`` skips rows that another transaction
     holds. ``only_due`` moves only jobs whose ``ready_at`` has come, ``only_own`` only jobs that run in ``worker_name``.
-    ``via`` is what all of them pass, where the store ``passes_waypoints``.
+    ``only_if`` is asked in the same statement if the database can. ``via`` is what all of them pass, with a log row of
+    its own, where the store ``passes_waypoints``.
     """
 
-    sources: list[str]
+    sources: Collection[str]
     actor: Actor
     worker_name: str = ""
     skip_locked: bool = False

@@ -27,7 +27,7 @@ from django_jobs.engine.scope import Scope
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import created_between
 from django_jobs.engine.store.database import store, store_of
-from django_jobs.engine.store.values import Move, parts_of, place_in_lane
+from django_jobs.engine.store.values import Move, Terms, parts_of, place_in_lane
 from django_jobs.engine.submission.targets import PreparedJob, Targets
 from django_jobs.engine.transitions import move
 from django_jobs.exceptions import JobNotFound, QueueFull, RateLimited
@@ -282,7 +282,7 @@ def _withdraw(pks: Sequence[int], values: dict[str, Any], actor: Actor) -> None:
     written = {name.removesuffix("_id") if name == "owner_id" else name: value for name, value in values.items()}
     written["queued_at"] = None
     moves = [Move(pk=pk, to_status=Status.PENDING, message=MESSAGE, values=written) for pk in pks]
-    if len(move(moves, sources=[Status.QUEUED], actor=actor)) < len(pks):
+    if len(move(moves, Terms(sources=[Status.QUEUED], actor=actor))) < len(pks):
         raise AssertionError("A locked job changed its status.")
 
 

@@ -193,10 +193,10 @@ def test_an_end_whose_lines_the_database_refuses_is_stored(interpose: Interpose)
 def test_the_lines_of_an_end_that_the_database_refuses_are_stored(interpose: Interpose) -> None:
     real = verbs.move
 
-    def refusing(moves: Any, **kwargs: Any) -> Any:
+    def refusing(moves: Any, *terms: Any) -> Any:
         if any(item.to_status == "Completed" for item in moves):
             raise DataError("unsupported Unicode escape sequence")
-        return real(moves, **kwargs)
+        return real(moves, *terms)
 
     interpose("move", refusing)
     durable = DurableJob()

@@ -240,10 +240,10 @@ def test_a_result_that_the_database_refuses_stands_alone(
     poison = pairs[3][1].pk
     move = verbs.move
 
-    def refusing(moves: Any, **kwargs: Any) -> Any:
+    def refusing(moves: Any, *terms: Any) -> Any:
         if any(item.pk == poison and item.to_status == "Completed" for item in moves):
             raise error
-        return move(moves, **kwargs)
+        return move(moves, *terms)
 
     interpose("move", refusing)
     assert verbs.settle([returned(claimed) for _, claimed in pairs], WORKER) == []
@@ -256,10 +256,10 @@ def test_an_end_that_lost_a_race_is_to_be_stored_again(interpose: Interpose) -> 
     job, claimed = running_job()
     real = verbs.move
 
-    def lose(moves: Any, **kwargs: Any) -> Any:
+    def lose(moves: Any, *terms: Any) -> Any:
         if moves[0].to_status == "Completed":
             raise OperationalError("database is locked")
-        return real(moves, **kwargs)
+        return real(moves, *terms)
 
     interpose("move", lose)
     with pytest.raises(OperationalError):

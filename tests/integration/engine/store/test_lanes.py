@@ -176,7 +176,7 @@ def holds(condition: Condition) -> bool:
     """Whether a move that asks for the condition moves its job, which waits alone with the lowest priority."""
     job = pending_job(priority="Low")
     moves = [Move(pk=job.pk, to_status="Queued", values={"queued_at": NOW, "ready_at": None})]
-    moved = verbs.move(moves, sources=["Pending"], actor=SYSTEM, only_if=condition)
+    moved = verbs.move(moves, verbs.Terms(sources=["Pending"], actor=SYSTEM, only_if=condition))
     Job.objects.filter(pk=job.pk).delete()
     return bool(moved)
 

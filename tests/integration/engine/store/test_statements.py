@@ -84,7 +84,7 @@ def test_lists_that_mix_values_and_nothing_travel_row_by_row(copies: int) -> Non
         Move(pk=job.pk, to_status="Queued", attempt=attempt, values=item, message=item["error_message"])
         for job, attempt, item in zip(jobs, attempts, values, strict=True)
     ]
-    moved = verbs.move(moves, sources=["Pending"], actor=verbs.user_named("test"))
+    moved = verbs.move(moves, verbs.Terms(sources=["Pending"], actor=verbs.user_named("test")))
     assert sorted(item.pk for item in moved) == [job.pk for job in jobs]
     stored = [reread(job) for job in jobs]
     assert [[job.result, job.retry_count, job.error_message] for job in stored] == [
@@ -104,7 +104,7 @@ def test_attempts_guard_each_row_by_itself(attempts: list[int | None]) -> None:
         Move(pk=job.pk, to_status="Queued", attempt=attempt, values={"attempt": INCREMENT, "ready_at": None})
         for job, attempt in zip(jobs, attempts, strict=True)
     ]
-    moved = verbs.move(moves, sources=["Pending"], actor=verbs.user_named("test"))
+    moved = verbs.move(moves, verbs.Terms(sources=["Pending"], actor=verbs.user_named("test")))
     expected = [job.pk for job, attempt in zip(jobs, attempts, strict=True) if attempt in {None, 0}]
     assert sorted(item.pk for item in moved) == expected
 

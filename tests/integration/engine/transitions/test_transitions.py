@@ -31,7 +31,7 @@ def test_a_job_moves_along_an_arrow_and_its_history_says_so(subtests: pytest.Sub
     for source, target in ARROWS:
         with rolled_back(subtests, source=source, target=target):
             job = job_in(source)
-            (moved,) = verbs.move([to(job, target)], sources=[source], actor=verbs.user_named("tester"))
+            (moved,) = verbs.move([to(job, target)], verbs.Terms(sources=[source], actor=verbs.user_named("tester")))
             log = ExecutionLog.objects.filter(job=job).last()
             assert log is not None
             assert reread(job).status == target
@@ -44,7 +44,7 @@ def test_where_there_is_no_arrow_the_caller_is_wrong(subtests: pytest.Subtests) 
         with rolled_back(subtests, source=source, target=target):
             job = job_in(source)
             with pytest.raises(ValueError, match=f"{source} .*{target}"):
-                verbs.move([to(job, target)], sources=[source], actor=verbs.user_named("tester"))
+                verbs.move([to(job, target)], verbs.Terms(sources=[source], actor=verbs.user_named("tester")))
             assert reread(job).status == source
 
 
@@ -52,14 +52,16 @@ def test_an_arrow_that_only_one_of_the_sources_has_is_refused() -> None:
     with pytest.raises(ValueError, match="Completed"):
         verbs.move(
             [to(pending_job(), Status.QUEUED)],
-            sources=[Status.PENDING, Status.COMPLETED],
-            actor=verbs.user_named("tester"),
+            verbs.Terms(sources=[Status.PENDING, Status.COMPLETED], actor=verbs.user_named("tester")),
         )
 
 
 def test_a_job_that_is_not_in_a_source_stays() -> None:
     job = job_in(Status.COMPLETED)
-    assert verbs.move([to(job, Status.QUEUED)], sources=[Status.PENDING], actor=verbs.user_named("tester")) == []
+    assert (
+        verbs.move([to(job, Status.QUEUED)], verbs.Terms(sources=[Status.PENDING], actor=verbs.user_named("tester")))
+        == []
+    )
     assert reread(job).status == Status.COMPLETED
     assert ExecutionLog.objects.filter(job=job).count() == 4
 
@@ -70,8 +72,7 @@ def test_the_attempt_that_owns_a_job_may_move_it() -> None:
         len(
             verbs.move(
                 [to(job, Status.COMPLETED, attempt=claimed.attempt)],
-                sources=[Status.RUNNING],
-                actor=verbs.user_named("w"),
+                verbs.Terms(sources=[Status.RUNNING], actor=verbs.user_named("w")),
             )
         )
         == 1
@@ -81,7 +82,7 @@ def test_the_attempt_that_owns_a_job_may_move_it() -> None:
 def test_another_attempt_may_not() -> None:
     job, claimed = running_job()
     item = to(job, Status.COMPLETED, attempt=claimed.attempt + 1)
-    assert verbs.move([item], sources=[Status.RUNNING], actor=verbs.user_named("w")) == []
+    assert verbs.move([item], verbs.Terms(sources=[Status.RUNNING], actor=verbs.user_named("w"))) == []
     assert reread(job).status == Status.RUNNING
 
 
@@ -93,8 +94,7 @@ def test_a_set_may_mix_moves_with_and_without_attempt() -> None:
             to(second, Status.COMPLETED),
             to(third, Status.COMPLETED, attempt=stale.attempt + 1),
         ],
-        sources=[Status.RUNNING],
-        actor=verbs.user_named("w"),
+        verbs.Terms(sources=[Status.RUNNING], actor=verbs.user_named("w")),
     )
     assert {item.pk for item in moved} == {first.pk, second.pk}
 
@@ -102,7 +102,8 @@ def test_a_set_may_mix_moves_with_and_without_attempt() -> None:
 def test_those_that_moved_away_are_skipped_and_the_others_move() -> None:
     stays, goes = job_in(Status.CANCELED), pending_job()
     moved = verbs.move(
-        [to(stays, Status.QUEUED), to(goes, Status.QUEUED)], sources=[Status.PENDING], actor=verbs.user_named("tester")
+        [to(stays, Status.QUEUED), to(goes, Status.QUEUED)],
+        verbs.Terms(sources=[Status.PENDING], actor=verbs.user_named("tester")),
     )
     assert [item.pk for item in moved] == [goes.pk]
     assert (reread(stays).status, reread(goes).status) == (Status.CANCELED, Status.QUEUED)
@@ -111,7 +112,8 @@ def test_those_that_moved_away_are_skipped_and_the_others_move() -> None:
 def test_an_unknown_job_does_not_move() -> None:
     assert (
         verbs.move(
-            [Move(pk=987654321, to_status=Status.QUEUED)], sources=[Status.PENDING], actor=verbs.user_named("tester")
+            [Move(pk=987654321, to_status=Status.QUEUED)],
+            verbs.Terms(sources=[Status.PENDING], actor=verbs.user_named("tester")),
         )
         == []
     )
@@ -119,13 +121,13 @@ def test_an_unknown_job_does_not_move() -> None:
 
 def test_no_moves_need_no_database(django_db_blocker: DjangoDbBlocker) -> None:
     with django_db_blocker.block():
-        assert verbs.move([], sources=[Status.PENDING], actor=verbs.user_named("tester")) == []
+        assert verbs.move([], verbs.Terms(sources=[Status.PENDING], actor=verbs.user_named("tester"))) == []
 
 
 def test_what_moved_is_told_with_all_that_observers_need() -> None:
     job, claimed = running_job(priority="High")
     item = to(job, Status.FAILED, message="broken")
-    (moved,) = verbs.move([item], sources=[Status.RUNNING], actor=WORKER, worker_name="w-9")
+    (moved,) = verbs.move([item], verbs.Terms(sources=[Status.RUNNING], actor=WORKER, worker_name="w-9"))
     assert (moved.job_id, moved.attempt, moved.priority) == (job.name, claimed.attempt, 2)
     assert (moved.job_type, moved.organization_name) == (job.job_type_id, job.organization_name)
     assert (moved.message, moved.actor, moved.worker_name) == ("broken", WORKER, "w-9")
@@ -135,7 +137,7 @@ def test_what_moved_is_told_with_all_that_observers_need() -> None:
 def test_the_log_row_holds_who_what_and_why() -> None:
     job, claimed = running_job()
     item = to(job, Status.FAILED, message="broken", traceback="Traceback …")
-    verbs.move([item], sources=[Status.RUNNING], actor=WORKER, worker_name="w-9")
+    verbs.move([item], verbs.Terms(sources=[Status.RUNNING], actor=WORKER, worker_name="w-9"))
     log = ExecutionLog.objects.filter(job=job).last()
     assert log is not None
     assert (log.actor, log.worker_name, log.message, log.traceback) == ("worker", "w-9", "broken", "Traceback …")
@@ -147,8 +149,7 @@ def test_messages_of_a_set_go_to_their_own_jobs() -> None:
     jobs = [pending_job() for _ in range(3)]
     verbs.move(
         [to(job, Status.QUEUED, message=job.name) for job in jobs],
-        sources=[Status.PENDING],
-        actor=verbs.user_named("tester"),
+        verbs.Terms(sources=[Status.PENDING], actor=verbs.user_named("tester")),
     )
     assert [log.message for log in ExecutionLog.objects.filter(to_status="Queued").order_by("job_id")] == [
         job.name for job in jobs
@@ -158,7 +159,9 @@ def test_messages_of_a_set_go_to_their_own_jobs() -> None:
 def test_moments_are_the_databases() -> None:
     job, now = pending_job(), verbs.now()
     values = {"queued_at": NOW, "next_retry_at": After(60), "started_at": After(-60), "ready_at": None}
-    verbs.move([to(job, Status.QUEUED, values=values)], sources=[Status.PENDING], actor=verbs.user_named("tester"))
+    verbs.move(
+        [to(job, Status.QUEUED, values=values)], verbs.Terms(sources=[Status.PENDING], actor=verbs.user_named("tester"))
+    )
     row = reread(job)
     assert row.queued_at
     assert row.next_retry_at
@@ -174,7 +177,7 @@ def test_moments_may_differ_within_a_set() -> None:
         to(job, Status.QUEUED, values={"queued_at": NOW, "next_retry_at": delay})
         for job, delay in zip(jobs, delays, strict=True)
     ]
-    verbs.move(moves, sources=[Status.PENDING], actor=verbs.user_named("tester"))
+    verbs.move(moves, verbs.Terms(sources=[Status.PENDING], actor=verbs.user_named("tester")))
     rows = [reread(job) for job in jobs]
     seconds = [
         (row.next_retry_at - row.queued_at).total_seconds() for row in rows if row.next_retry_at and row.queued_at
@@ -185,7 +188,7 @@ def test_moments_may_differ_within_a_set() -> None:
 def test_an_increment_counts_from_the_rows_own_value() -> None:
     first, second = job_in(Status.FAILED), pending_job()
     moves = [to(job, Status.QUEUED, values={"attempt": INCREMENT}) for job in (first, second)]
-    moved = verbs.move(moves, sources=[Status.FAILED, Status.PENDING], actor=verbs.user_named("tester"))
+    moved = verbs.move(moves, verbs.Terms(sources=[Status.FAILED, Status.PENDING], actor=verbs.user_named("tester")))
     assert (reread(first).attempt, reread(second).attempt) == (2, 1)
     assert {item.pk: item.attempt for item in moved} == {first.pk: 2, second.pk: 1}
 
@@ -204,7 +207,7 @@ def test_json_goes_to_its_own_job(subtests: pytest.Subtests) -> None:
             moves = [
                 to(job, Status.COMPLETED, values={"result": result}) for job, result in zip(jobs, results, strict=True)
             ]
-            verbs.move(moves, sources=[Status.RUNNING], actor=verbs.user_named("w"))
+            verbs.move(moves, verbs.Terms(sources=[Status.RUNNING], actor=verbs.user_named("w")))
             assert [reread(job).result for job in jobs] == results
 
 
@@ -216,8 +219,7 @@ def test_one_set_may_lead_to_several_statuses_with_fields_of_their_own() -> None
             Move(pk=broken.pk, to_status=Status.FAILED, values={"error_message": "broken", "next_retry_at": After(60)}),
             Move(pk=stopped.pk, to_status=Status.CANCELED),
         ],
-        sources=[Status.RUNNING],
-        actor=verbs.user_named("w"),
+        verbs.Terms(sources=[Status.RUNNING], actor=verbs.user_named("w")),
     )
     assert {(item.pk, item.to_status) for item in moved} == {
         (done.pk, "Completed"),
@@ -230,7 +232,8 @@ def test_one_set_may_lead_to_several_statuses_with_fields_of_their_own() -> None
 def test_log_rows_of_a_set_come_in_the_order_of_ids() -> None:
     jobs = [pending_job() for _ in range(5)]
     verbs.move(
-        [to(job, Status.QUEUED) for job in reversed(jobs)], sources=[Status.PENDING], actor=verbs.user_named("tester")
+        [to(job, Status.QUEUED) for job in reversed(jobs)],
+        verbs.Terms(sources=[Status.PENDING], actor=verbs.user_named("tester")),
     )
     logged = ExecutionLog.objects.filter(to_status="Queued").order_by("id").values_list("job_id", flat=True)
     assert list(logged) == [job.pk for job in jobs]
@@ -240,5 +243,6 @@ def test_log_rows_of_a_set_come_in_the_order_of_ids() -> None:
 def test_rows_that_nobody_holds_move_in_both_modes(skip_locked: bool) -> None:
     job = pending_job()
     assert verbs.move(
-        [to(job, Status.QUEUED)], sources=[Status.PENDING], actor=verbs.user_named("t"), skip_locked=skip_locked
+        [to(job, Status.QUEUED)],
+        verbs.Terms(sources=[Status.PENDING], actor=verbs.user_named("t"), skip_locked=skip_locked),
     )
