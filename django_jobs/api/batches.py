@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import reduce
+from operator import or_
 from typing import Any, Final
 
 from django.db.models import Q
@@ -12,17 +15,24 @@ from rest_framework.response import Response
 from django_jobs.api.base import RowsView, ViewCall, check_organization
 from django_jobs.api.fields import (
     ListFilter,
-    ListFilterBackend,
     StatusSerializer,
     StrictSerializer,
-    ValueFilter,
-    read_state,
+    one_of,
 )
 from django_jobs.api.jobs import SubmissionSerializer
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.engine.batches import MAX_NAME, create_batch, describe_batches, get_batch_status, up_to_date
 from django_jobs.engine.control.batches import cancel_batch, close_batch, retry_batch
-from django_jobs.engine.insight.filter import MOMENT, TEXT, ValueKind, made_in
+from django_jobs.engine.insight.filter import (
+    MOMENT,
+    SEARCH,
+    TEXT,
+    Narrowing,
+    Term,
+    made_in,
+    submitted_after,
+    submitted_before,
+)
 from django_jobs.engine.scope import scope_of
 from django_jobs.models import Batch
 from django_jobs.models.batch import BatchQuerySet, parse_batch_id
@@ -39,50 +49,35 @@ from django_jobs.values import BatchStatus
 RECENT: Final = 10_000
 
 
-STATES: Final = ValueKind(read_state, is_repeated=True, schema={"type": "string", "enum": list(BatchState.values)})
+def having(text: str) -> Narrowing:
+    """Narrow down to the batch with this id, or to those among the newest whose name contains the text."""
+    parsed = parse_batch_id(text)
 
-
-class BatchStateFilter(ValueFilter):
-    """Find the batches that are in one of the states."""
-
-    def filter(self, qs: Any, value: Any) -> Any:
-        if not value:
-            return qs
-        first, *others = (qs.in_state(state) for state in sorted(set(value)))
-        for other in others:
-            first |= other
-        return first
-
-
-class BatchListFilter(ListFilter):
-    """Find batches by the parameters of a list."""
-
-    # After the organization and before the others, so that it looks among the newest batches of the organization.
-    search = ValueFilter(
-        kind=TEXT,
-        label="Search",
-        method="having",
-        help_text=f"A batch id, or a part of the name, among the newest {RECENT:,} of your batches.",
-    )
-    state = BatchStateFilter(kind=STATES, label="State")
-    created_after = ValueFilter(
-        kind=MOMENT, label="Created after", method="created", help_text="At this moment (ISO 8601) or later."
-    )
-    created_before = ValueFilter(
-        kind=MOMENT, label="Created before", method="created", help_text="Before this moment (ISO 8601)."
-    )
-
-    class Meta:
-        model = Batch
-        fields: list[str] = []
-
-    def having(self, rows: BatchQuerySet, name: str, value: str) -> BatchQuerySet:
-        """Return the batch with this id, or those among the newest whose name contains the text."""
-        parsed = parse_batch_id(value.strip())
+    def narrow(rows: BatchQuerySet) -> BatchQuerySet:
         if parsed is not None:
             return rows.filter(made_in(parsed[1]), pk=parsed[0])
         too_old = rows.order_by("-pk").values_list("pk", flat=True)[RECENT : RECENT + 1]
-        return rows.filter(Q(name__icontains=value), pk__gt=next(iter(too_old), 0))
+        return rows.filter(Q(name__icontains=text), pk__gt=next(iter(too_old), 0))
+
+    return narrow
+
+
+def in_states(states: Collection[str]) -> Narrowing:
+    """Narrow down to the batches that are in one of these states."""
+    return lambda rows: reduce(or_, (rows.in_state(state) for state in sorted(states)))
+
+
+class BatchListFilter(ListFilter):
+    """Finds batches by the parameters of a list."""
+
+    terms = {
+        **ListFilter.terms,
+        # After the organization and before the others, so that it looks among the newest batches of the organization.
+        SEARCH: Term(TEXT, having, SEARCH, f"A batch id, or a part of the name, among the newest {RECENT:,} of yours"),
+        "state": Term(one_of(*BatchState.values)._replace(is_repeated=True), in_states, "state", "In this state"),
+        "created_after": Term(MOMENT, submitted_after, "since", "Made at this moment (ISO 8601) or later"),
+        "created_before": Term(MOMENT, submitted_before, "before", "Made before this moment (ISO 8601)"),
+    }
 
 
 # The bodies of batches that go in and out over HTTP.
@@ -154,8 +149,7 @@ class BatchViewSet(RowsView[Batch]):
 
     queryset = Batch.objects.none()  # for the schema, which is made without the database
     lookup_field = "batch_id"
-    filter_backends = [ListFilterBackend]
-    filterset_class = BatchListFilter
+    filter_backends = [BatchListFilter]
     pagination_class = BatchPagination
 
     calls = {

@@ -5,25 +5,22 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from types import NoneType
 from typing import Any, ClassVar, Final, get_args, get_type_hints
 
-import django_filters
 from django import forms
-from django.core.exceptions import ValidationError
 from django.http import QueryDict
-from django_filters.rest_framework import DjangoFilterBackend
+from django.template import loader
 from rest_framework import serializers
 from rest_framework.fields import empty
+from rest_framework.filters import BaseFilterBackend
 from rest_framework.utils import html
 
-from django_jobs.engine.insight.filter import ORGANIZATIONS, PRIORITIES, Moment, ValueKind, as_moment, organization_keys
-from django_jobs.engine.json_storage import clean_text
-from django_jobs.engine.store.counting import created_between
-from django_jobs.exceptions import InvalidFilter
-from django_jobs.statuses import BatchState, Priority
-from django_jobs.texts import code_of, said, say
+from django_jobs.engine.insight.filter import ORGANIZATION, PRIORITIES, TERMS, Term, ValueKind, read_terms
+from django_jobs.statuses import Priority
+from django_jobs.texts import say
 
 # Serializer fields for what is special here: priorities, job ids, objects.
 
@@ -119,166 +116,94 @@ def refuse_unknown(data: Any, known: Any) -> None:
         raise serializers.ValidationError({name: [text] for name in unknown[:50]})
 
 
-def check_parameters(parameters: Any, known: Any) -> None:
+def check_parameters(parameters: Any, known: Any, several: Any = ()) -> None:
     """Raise ValidationError for a parameter of an address that is not among the ``known`` ones, or is given twice.
 
-    To choose one of the values would be a guess.
+    To choose one of the values would be a guess. Those in ``several`` may be repeated.
     """
     refuse_unknown(parameters, known)
-    repeated = [name for name, values in parameters.lists() if len(values) > 1]
+    repeated = [name for name, values in parameters.lists() if len(values) > 1 and name not in several]
     if repeated:
         raise serializers.ValidationError({name: [GIVE_ONE] for name in repeated})
 
 
-# Filters and form fields that lists need beyond those of django-filter.
+# The parameters of lists: each is a term, as those of a filter of jobs are.
 
 
 #: Values of a parameter that may be repeated.
 MAX_VALUES: Final = 100
 
 
-class OneLineWidget(forms.TextInput):
-    """Read every repetition of a parameter, and show one line in a form."""
+def one_of(*words: str) -> ValueKind:
+    """Return the kind of values that are one of these words."""
 
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
-        values = data.getlist(name) if hasattr(data, "getlist") else data.get(name)
-        return values if isinstance(values, list) or values is None else [values]
+    def read(text: Any) -> Any:
+        if text not in words:
+            raise ValueError(say("Use one of %(choices)s.", code="invalid_choice", choices=", ".join(words)))
+        return text
 
-    def format_value(self, value: Any) -> Any:
-        return (value[0] if value else "") if isinstance(value, list) else value
-
-
-class ValueField(forms.Field):
-    """A parameter of this kind of value; blank for none. One that may be repeated takes up to MAX_VALUES.
-
-    ``taken`` says in JSON Schema what it takes. A form offers the words that the schema has.
-    """
-
-    def __init__(self, *, kind: ValueKind, **kwargs: Any) -> None:
-        self.kind = kind
-        one = dict(kind.schema)
-        self.taken = {"type": "array", "items": one, "maxItems": MAX_VALUES} if kind.is_repeated else one
-        words = [(word, word) for word in _words_of(one)]
-        if kind.is_repeated:
-            widget: Any = forms.SelectMultiple(choices=words) if words else OneLineWidget
-        else:
-            widget = forms.Select(choices=[("", "---------"), *words]) if words else forms.TextInput
-        super().__init__(widget=widget, **kwargs)
-
-    def to_python(self, value: Any) -> Any:
-        if self.kind.is_repeated:
-            value = [item for item in value or [] if item != ""]
-            if len(value) > MAX_VALUES:
-                raise ValidationError(f"At most {MAX_VALUES} values are accepted.", code="too_many")
-        try:
-            return self.kind.read_given(value) if value not in ("", None, []) else None
-        except ValueError as error:
-            raise ValidationError(str(error), code=said(error).code) from error
+    return ValueKind(read, schema={"type": "string", "enum": words})
 
 
-def _words_of(schema: Mapping[str, Any]) -> Sequence[str]:
-    """Return the words that a value may be; none where it may be anything."""
-    if schema.get("type") == "boolean":
-        return ["true", "false"]
-    words: Sequence[str] = schema.get("oneOf", [schema])[0].get("enum", [])
-    return words
+class ListFilter(BaseFilterBackend):
+    """Finds the rows of a list by the parameters of its address. A form offers the words that a parameter may be."""
 
+    terms: Mapping[str, Term] = {ORGANIZATION: TERMS[ORGANIZATION]}
 
-class ValueFilter(django_filters.Filter):  # type: ignore[misc]
-    """Find the rows whose column has this value, or one of these where several may be given."""
+    def given(self, query: QueryDict, others: Iterable[str]) -> dict[str, Any]:
+        """Return the parameters of the address but for blank ones, and for the ``others``, which are read elsewhere.
 
-    field_class = ValueField
-
-    def filter(self, qs: Any, value: Any) -> Any:
-        if value is None:
-            return qs
-        return qs.filter(**{f"{self.field_name}__in" if self.extra["kind"].is_repeated else self.field_name: value})
-
-
-def read_state(text: str) -> str:
-    """Return the text; ValueError when it is no state of a batch."""
-    if text not in BatchState.values:
-        pattern = "%(value)r is not a state; use %(choices)s."
-        raise ValueError(
-            say(pattern, code="not_a_state", value=clean_text(text, 50), choices=", ".join(BatchState.values))
-        )
-    return text
-
-
-# What the filters of lists have in common: the organization, and how wrong parameters are refused.
-
-
-class ListFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """Find rows by the parameters of a list."""
-
-    organization = ValueFilter(
-        kind=ORGANIZATIONS, label="Organization", method="in_organizations", help_text="Of this organization."
-    )
-
-    def in_organizations(self, rows: Any, name: str, value: Any) -> Any:
-        """Return the rows of these organizations. ``is_valid`` has read their keys."""
-        return rows.filter(organization_id__in=self.organizations)
-
-    def created(self, rows: Any, name: str, value: Moment) -> Any:
-        """Return the rows that were made at or after a moment, or before it, as the parameter's name says."""
-        return created_between(rows, **{name.removeprefix("created_"): as_moment(value)})
-
-    def check(self) -> None:
-        """Raise the REST framework's ValidationError with the parameters that are wrong.
-
-        The errors are translated here, because django-filter's own way fails at a percent sign in a message.
+        ValidationError names unknown ones, and those that are given too often.
         """
-        wrong = {} if self.is_valid() else {name: _coded(found) for name, found in self.errors.as_data().items()}
-        wrong |= self._repeated()
+        several = [name for name, term in self.terms.items() if term.kind.is_repeated]
+        check_parameters(query, [*self.terms, *others], several)
+        lists = {
+            name: [item for item in values if item.strip()] for name, values in query.lists() if name in self.terms
+        }
+        wrong = [name for name, values in lists.items() if len(values) > MAX_VALUES]
         if wrong:
-            raise serializers.ValidationError(wrong)
-
-    def matching(self) -> Any:
-        """Return the rows that match; raise ValidationError as :meth:`check` does."""
-        self.check()
-        rows: Any = self.qs
-        return rows
-
-    def _repeated(self) -> dict[str, list[str]]:
-        """The errors of parameters that were given twice but have one value: to choose one would be a guess."""
-        kinds = {name: item.extra.get("kind") for name, item in self.base_filters.items()}
-        several = {name for name, kind in kinds.items() if kind is not None and kind.is_repeated}
-        given = self.data.lists() if isinstance(self.data, QueryDict) else ()
-        return {name: [GIVE_ONE] for name, values in given if len(values) > 1 and name not in several}
-
-    def is_valid(self) -> bool:
-        """Return whether all parameters are right.
-
-        An organization that the user may not know of is refused like one that does not exist.
-        """
-        self.organizations: tuple[Any, ...] = ()
-        valid = bool(super().is_valid())
-        names = self.form.cleaned_data.get("organization")
-        if names:
-            try:
-                self.organizations = organization_keys(names, self.request.user)
-            except InvalidFilter as error:
-                for text in error.errors["organization"]:
-                    self.form.add_error("organization", ValidationError(text, code=code_of(text)))
-                return False
-        return valid
-
-
-def _coded(errors: Iterable[ValidationError]) -> list[str]:
-    return [say("%(text)s", code=error.code or "", text=text) for error in errors for text in error]
-
-
-class ListFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
-    """Filter a list by the view's filters, and refuse parameters that neither these nor the pages have."""
-
-    def read(self, request: Any, queryset: Any, view: Any) -> Any:
-        """Return the view's filters with the parameters of the request."""
-        known = [*view.filterset_class.base_filters, *view.pagination_class.parameters, "format"]
-        refuse_unknown(request.query_params, known)
-        return self.get_filterset(request, queryset, view)
+            text = say("At most %(most)s values are accepted.", code="too_many", most=MAX_VALUES)
+            raise serializers.ValidationError({name: [text] for name in wrong})
+        return {name: values if name in several else values[0] for name, values in lists.items() if values}
 
     def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
-        return self.read(request, queryset, view).matching()
+        """Return the rows that match. Raises InvalidFilter as :meth:`JobFilter.read` does."""
+        given = self.given(request.query_params, [*view.pagination_class.parameters, "format"])
+        values = read_terms(given, request.user, self.terms)
+        for name, term in self.terms.items():
+            if values.get(name) is not None:
+                queryset = term.narrow(queryset, values[name])
+        return queryset
+
+    def to_html(self, request: Any, queryset: Any, view: Any) -> str:
+        """Return the form of a browsable page, with what the address has."""
+        form = forms.Form()
+        for name, term in self.terms.items():
+            form.fields[name] = _form_field(name, term, request.query_params.getlist(name))
+        template = "django_filters/rest_framework/form.html"
+        return loader.render_to_string(template, {"filter": {"form": form}}, request)
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """Return the parameters as OpenAPI has them."""
+        found = []
+        for name, term in self.terms.items():
+            one = deepcopy(dict(term.kind.schema))
+            schema = {"type": "array", "items": one, "maxItems": MAX_VALUES} if term.kind.is_repeated else one
+            found.append({"name": name, "in": "query", "schema": schema, "description": f"{term.help}."})
+        return found
+
+
+def _form_field(name: str, term: Term, values: list[str]) -> forms.Field:
+    schema = term.kind.schema
+    words = ["true", "false"] if schema.get("type") == "boolean" else schema.get("oneOf", [schema])[0].get("enum", [])
+    choices = [(word, word) for word in words]
+    options: Any = {"label": name.replace("_", " ").capitalize(), "help_text": f"{term.help}.", "required": False}
+    if choices and term.kind.is_repeated:
+        return forms.MultipleChoiceField(choices=choices, initial=values, **options)
+    options["initial"] = next(iter(values), "")
+    return (
+        forms.ChoiceField(choices=[("", "---------"), *choices], **options) if choices else forms.CharField(**options)
+    )
 
 
 # Serializer fields made from a dataclass, so that its fields are listed in one place.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-import django_filters
 from django.core.exceptions import SuspiciousFileOperation
 from django.db.models import QuerySet
+from django.http import QueryDict
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
@@ -30,13 +29,12 @@ from django_jobs.api.errors import NoOutput, OutputWithheld
 from django_jobs.api.fields import (
     JobIdsField,
     ListFilter,
-    ListFilterBackend,
     ObjectField,
     PriorityInput,
     ShownWordField,
     StatusSerializer,
     StrictSerializer,
-    ValueFilter,
+    one_of,
 )
 from django_jobs.api.pagination import RESULT, JobListPagination, asks_for_results
 from django_jobs.conf import output_storage
@@ -48,7 +46,7 @@ from django_jobs.engine.access import (
 )
 from django_jobs.engine.control.acts import cancel_job, delete_job, retry_job
 from django_jobs.engine.execution.context import output_belongs_to
-from django_jobs.engine.insight.filter import LIST_TERMS, ORGANIZATION, SEARCH, TERMS, JobFilter, searched
+from django_jobs.engine.insight.filter import LIST_TERMS, SEARCH, JobFilter, Narrowing, Term, read_terms
 from django_jobs.engine.insight.metrics import get_job_metrics
 from django_jobs.engine.insight.reasons import REASONS, command_for
 from django_jobs.engine.insight.search import RECENT, among_newest, walked_in_time
@@ -58,7 +56,6 @@ from django_jobs.engine.store import database
 from django_jobs.engine.submission.submit import submit_job, submit_jobs
 from django_jobs.exceptions import InvalidSubmission, PermissionDenied
 from django_jobs.models import Job, get_organization_model
-from django_jobs.models.job import JobQuerySet
 from django_jobs.statuses import ActorKind, Status
 from django_jobs.texts import in_english, say
 from django_jobs.values import JobStatus
@@ -221,60 +218,39 @@ def metrics_of(organization: Any, scope: Scope) -> dict[str, Any]:
 # The parameters of a list of jobs: the terms of a filter of jobs.
 
 
+ORDERING: Final = "ordering"
+#: Ids are in the order of the submissions, and they have an index.
+_ORDERS: Final = {"-created_at": "-pk", "created_at": "pk"}
+
+
+def _ordered(order: str) -> Narrowing:
+    return lambda rows: rows.order_by(_ORDERS[order])
+
+
 class JobListFilter(ListFilter):
-    """Find jobs by the parameters of a list."""
+    """Finds jobs by the parameters of a list."""
 
-    # Ids are in the order of the submissions, and they have an index.
-    ordering = django_filters.ChoiceFilter(
-        label="Order",
-        choices=[("-created_at", "Newest first"), ("created_at", "Oldest first")],
-        empty_label=None,
-    )
-
-    class Meta:
-        model = Job
-        fields: list[str] = []
-
-    @classmethod
-    def get_filters(cls) -> dict[str, Any]:
-        """Return a filter for each term, and those that the class declares."""
-        filters = {
-            name: ValueFilter(kind=term.kind, label=name.replace("_", " ").capitalize(), help_text=f"{term.help}.")
-            for name, term in LIST_TERMS.items()
-        }
-        declared: dict[str, Any] = super().get_filters()
-        return filters | declared
-
-    @cached_property
-    def job_filter(self) -> JobFilter:
-        """Return the filter that the parameters mean. ``check`` has read them."""
-        given = {name: value for name, value in self.form.cleaned_data.items() if name in TERMS and value is not None}
-        if self.organizations:
-            given[ORGANIZATION] = self.organizations
-        return JobFilter(**given).both(searched(self.form.cleaned_data[SEARCH] or ""))
-
-    def filter_queryset(self, queryset: JobQuerySet) -> QuerySet[Any]:
-        """Return those of the jobs that match, in the order that was asked for."""
-        filters, user = self.job_filter, self.request.user
-        rows: QuerySet[Any] = queryset.none() if filters.asks_for_hidden(user) else filters.narrow(queryset)
-        if filters.is_walked:
-            rows = among_newest(rows, filters.organization or scope_of(self.request).organizations, RECENT).rows
-        order = {"created_at": "pk", "-created_at": "-pk"}.get(self.form.cleaned_data["ordering"])
-        return rows.order_by(order) if order else rows
+    terms = {
+        **LIST_TERMS,
+        ORDERING: Term(one_of(*_ORDERS), _ordered, ORDERING, "The newest first, or the oldest first"),
+    }
 
     @contextmanager
-    def bounded(self) -> Iterator[None]:
-        """Count a search that no index serves against its rate, and bound the time of what is read in the block.
+    def found(self, request: Any, query: QueryDict, others: Iterable[str]) -> Iterator[QuerySet[Any]]:
+        """Yield the jobs that match, of those that the user may see, and bound the time of what is read in the block.
 
-        Raises ValidationError as ``check`` does.
+        A search that no index serves counts against its rate. Raises ValidationError and InvalidFilter.
         """
-        self.check()
-        walked = self.job_filter.walked
-        if walked:
-            count_search(self.request)
-        name = SEARCH if self.form.cleaned_data[SEARCH] else walked or ""
-        with walked_in_time(name, is_walked=walked is not None):
-            yield
+        scope, given = scope_of(request), self.given(query, others)
+        ordering = read_terms({ORDERING: given.pop(ORDERING, "-created_at")}, scope.user, self.terms)[ORDERING]
+        filters = JobFilter.read(given, scope.user)
+        rows: Any = scope.jobs().none() if filters.asks_for_hidden(scope.user) else filters.narrow(scope.jobs())
+        if filters.is_walked:
+            count_search(request)
+            rows = among_newest(rows, filters.organization or scope.organizations, RECENT).rows
+        name = SEARCH if SEARCH in given else filters.walked or ""
+        with walked_in_time(name, is_walked=filters.is_walked):
+            yield self.terms[ORDERING].narrow(rows, ordering)
 
 
 # Handing out the files that handlers saved.
@@ -403,8 +379,7 @@ class JobViewSet(RowsView[Job]):
 
     queryset = Job.objects.none()  # for the schema, which is made without the database
     lookup_field = "job_id"
-    filter_backends = [ListFilterBackend]
-    filterset_class = JobListFilter
+    filter_backends = [JobListFilter]
     pagination_class = JobListPagination
     calls = {
         "list": ViewCall("list", answers={200: ListedJobSerializer}),
@@ -426,9 +401,8 @@ class JobViewSet(RowsView[Job]):
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The jobs that you may see, newest first."""
         results = asks_for_results(request.query_params)
-        filters = ListFilterBackend().read(request, scope_of(request).jobs().order_by("-pk"), self)
-        with filters.bounded():
-            page = self.paginate_queryset(for_list(filters.matching(), results=results)) or []
+        with JobListFilter().found(request, request.query_params, [*JobListPagination.parameters, "format"]) as jobs:
+            page = self.paginate_queryset(for_list(jobs, results=results)) or []
         return self.get_paginated_response(rows_of(page, request.user, results=results))
 
     def create(self, request: Any, **kwargs: Any) -> Response:

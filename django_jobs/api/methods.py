@@ -30,7 +30,7 @@ from django_jobs.api.jobs import (
     metrics_of,
     rows_of,
 )
-from django_jobs.api.pagination import MAX_LIMIT, asks_for_results, read_range
+from django_jobs.api.pagination import MAX_LIMIT, JobListPagination, asks_for_results, read_range
 from django_jobs.engine.control.acts import cancel_job, retry_job
 from django_jobs.engine.insight.status import MAX_RESULTS, for_list, get_job_status
 from django_jobs.engine.scope import scope_of
@@ -126,12 +126,12 @@ class MethodView(JobsView):
         return Response({"message": self.answer(fields, request.user)})
 
     @staticmethod
-    def job_id(fields: Mapping[str, Any]) -> Any:
+    def job_id(fields: Mapping[str, Any]) -> str:
         """Return the field ``job_id``. ValidationError without that field."""
         job_id = fields.get("job_id")
         if not job_id:
             raise ValidationError({"job_id": [say("This field is required.", code="required")]})
-        return job_id
+        return str(job_id)  # of a list there is no job
 
     def perform_content_negotiation(self, request: Any, force: bool = False) -> Any:
         return super().perform_content_negotiation(request, force=True)
@@ -249,16 +249,12 @@ class ListJobs(ReadingView):
     """A page of jobs, newest first; takes the filters of the REST list."""
 
     call = ViewCall("list", answers={200: JobPageSerializer})
-    filterset_class = JobListFilter
-    fields = (*JobListFilter.base_filters, "limit", "offset", "fields")
+    fields = (*JobListFilter.terms, *JobListPagination.parameters)
 
     def answer(self, fields: dict[str, Any], user: Any) -> Any:
         results = asks_for_results(fields)
         limit, offset = read_range(fields, MAX_RESULTS if results else MAX_LIMIT)
-        query = as_query(fields)
-        filters = JobListFilter(query, scope_of(self.request).jobs().order_by("-pk"), request=self.request)
-        with filters.bounded():
-            rows = filters.matching()
+        with JobListFilter().found(self.request, as_query(fields), self.fields) as rows:
             total, _ = capped_count(rows)
             found = list(for_list(rows, results=results)[offset : offset + limit])
         page = rows_of(found, user, results=results)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import field
 from typing import Any, Final
 
-from django.db.models import QuerySet
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
@@ -16,17 +15,15 @@ from rest_framework.response import Response
 from django_jobs.api.base import RowsView, ViewCall, check_organization
 from django_jobs.api.fields import (
     ListFilter,
-    ListFilterBackend,
     ObjectField,
     PriorityInput,
     StatusSerializer,
     StrictSerializer,
-    ValueFilter,
     fields_of,
 )
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.engine.access import key_in
-from django_jobs.engine.insight.filter import CHOICE, NAMES, TEXT
+from django_jobs.engine.insight.filter import CHOICE, SEARCH, TERMS, TEXT, Term
 from django_jobs.engine.job_types.masking import NOTHING, MasksLeft, hidden_from, masked, parameters_to_submit
 from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.pausing import set_paused
@@ -160,24 +157,16 @@ def _unmasked(edited: Any, schedule: Schedule, user: Any) -> Any:
 
 
 class ScheduleListFilter(ListFilter):
-    """Find schedules by the parameters of a list."""
+    """Finds schedules by the parameters of a list."""
 
-    job_type = ValueFilter(kind=NAMES, label="Job type", field_name="job_type_id", help_text="Its name.")
-    is_enabled = ValueFilter(kind=CHOICE, label="Enabled", help_text="False: the paused ones.")
-    search = ValueFilter(
-        kind=TEXT,
-        label="Search",
-        method="having",
-        help_text="A part of the name or of the job type's name.",
-    )
-
-    class Meta:
-        model = Schedule
-        fields: list[str] = []
-
-    def having(self, rows: QuerySet[Schedule], name: str, value: str) -> QuerySet[Schedule]:
-        """Return the schedules whose name, or whose type's name, has the text."""
-        return having(rows, value)
+    terms = {
+        **ListFilter.terms,
+        "job_type": TERMS["job_type"],
+        "is_enabled": Term(CHOICE, "is_enabled", "enabled", "False: the paused ones"),
+        SEARCH: Term(
+            TEXT, lambda text: lambda rows: having(rows, text), SEARCH, "A part of the name or of the job type's name"
+        ),
+    }
 
 
 # The bodies of schedules. Their form is judged here, what they say by the engine.
@@ -257,8 +246,7 @@ class ScheduleViewSet(RowsView[Schedule]):
 
     queryset = Schedule.objects.none()  # for the schema, which is made without the database
     lookup_field = "id"
-    filter_backends = [ListFilterBackend]
-    filterset_class = ScheduleListFilter
+    filter_backends = [ScheduleListFilter]
     pagination_class = JobsPagination
 
     calls = {

@@ -10,12 +10,13 @@ from copy import deepcopy
 from functools import cache
 from typing import Any, Final
 
-from drf_spectacular.extensions import OpenApiFilterExtension, OpenApiSerializerFieldExtension, OpenApiViewExtension
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension, OpenApiViewExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 from rest_framework.settings import api_settings
 
+from django_jobs.api.jobs import JobListFilter
 from django_jobs.api.pagination import JobListPagination
 
 # The errors of calls, by status.
@@ -115,8 +116,8 @@ class MethodSchema(JobsSchema):
         view = self.view
         if view.call.takes:
             return []
-        listed = {item["name"]: item for item in filter_parameters(getattr(view, "filterset_class", None))}
-        listed |= {item["name"]: item for item in JobListPagination().get_schema_operation_parameters(view)}
+        parts = (JobListFilter(), JobListPagination())
+        listed = {item["name"]: item for part in parts for item in part.get_schema_operation_parameters(view)}
         return [
             OpenApiParameter(
                 name,
@@ -163,7 +164,7 @@ class DescribeMethods(_DescribeViews):  # type: ignore[no-untyped-call]
     schema = MethodSchema
 
 
-# Fields and filters of our own.
+# Fields of our own.
 
 
 class DescribeField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
@@ -174,36 +175,3 @@ class DescribeField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> Any:
         return deepcopy(self.target.shown if direction == "response" else self.target.taken)
-
-
-class DescribeFilters(OpenApiFilterExtension):  # type: ignore[no-untyped-call]
-    """The filters of a list."""
-
-    target_class = "django_jobs.api.fields.ListFilterBackend"
-    match_subclasses = True
-    priority = 1
-
-    def get_schema_operation_parameters(self, auto_schema: Any, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
-        return filter_parameters(auto_schema.view.filterset_class)
-
-
-def filter_parameters(filters: Any) -> list[dict[str, Any]]:
-    """Return the parameters that a FilterSet reads; none without one."""
-    fields = {name: item.field for name, item in filters.base_filters.items()} if filters else {}
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "schema": _schema_of(field),
-            "description": str(field.help_text or field.label or ""),
-        }
-        for name, field in fields.items()
-    ]
-
-
-def _schema_of(field: Any) -> dict[str, Any]:
-    """Return what a form's field takes: as it says itself, or by its choices."""
-    choices: Any = getattr(field, "choices", ())
-    words = [str(value) for value, _ in choices if value not in ("", None)]
-    schema = {"type": "string", **({"enum": words} if words else {})}
-    return deepcopy(getattr(field, "taken", schema))

@@ -157,7 +157,7 @@ def _apps_of_pages() -> Iterator[str]:
         page = import_module("rest_framework.renderers").BrowsableAPIRenderer
         if any(issubclass(renderer, page) for renderer in cls.renderer_classes):
             yield "rest_framework"
-            if getattr(cls, "filterset_class", None) is not None:
+            if any(hasattr(backend, "to_html") for backend in getattr(cls, "filter_backends", ())):
                 yield "django_filters"
 
 

@@ -606,13 +606,7 @@ class JobFilter:
             text = say(_("Give an object with the parameters of the list of jobs."), code="not_an_object")
             raise InvalidFilter({"filters": [text]})
 
-        def read_one(name: str, value: Any) -> Any:
-            if name not in MAY_BE_BLANK and _is_blank(value):
-                raise ValueError(say(_("Give a value: a blank one would name all jobs."), code="blank"))
-            found = _term(name).kind.read_given(value)
-            return organization_keys(found, user) if name == ORGANIZATION and found is not None else found
-
-        values = _read_each(given, read_one)
+        values = read_terms(given, user)
         search = values.pop(SEARCH, None) or ""
         return cls(**values).both(searched(search))
 
@@ -773,6 +767,21 @@ def _term(name: str, terms: Mapping[str, Term] = GIVEN_TERMS) -> Term:
         text = _("There is no such filter; use one of: %(names)s.")
         raise ValueError(say(text, code="unknown_filter", names=", ".join(GIVEN_TERMS)))
     return terms[name]
+
+
+def read_terms(given: Mapping[str, Any], user: Any, terms: Mapping[str, Term] = GIVEN_TERMS) -> dict[str, Any]:
+    """Return the values that an object from outside gives, with the keys of organizations that this user may know of.
+
+    Raises InvalidFilter as :meth:`JobFilter.read` does.
+    """
+
+    def read_one(name: str, value: Any) -> Any:
+        if name not in MAY_BE_BLANK and _is_blank(value):
+            raise ValueError(say(_("Give a value: a blank one would name all jobs."), code="blank"))
+        found = _term(name, terms).kind.read_given(value)
+        return organization_keys(found, user) if name == ORGANIZATION and found is not None else found
+
+    return _read_each(given, read_one)
 
 
 def _read_each(given: Mapping[str, Any], read: Callable[[str, Any], Any]) -> dict[str, Any]:
