@@ -1,8 +1,9 @@
-"""Probes and metrics of a web server: what its lookouts saw last, so that no answer waits for database or broker."""
+"""Probes and metrics of a web server, which asks database and broker at most every two seconds for them."""
 
 from __future__ import annotations
 
 import hmac
+import time
 from typing import Any, Final
 
 from django.contrib.auth.decorators import login_not_required
@@ -17,16 +18,30 @@ from rest_framework.renderers import JSONRenderer
 from django_jobs.api.base import JobsView, non_atomic
 from django_jobs.conf import jobs_settings
 from django_jobs.contrib.prometheus import scrape
+from django_jobs.engine.memory import Memory
 from django_jobs.engine.scope import scope_of
 from django_jobs.health import notes
-from django_jobs.health.lookouts import LookoutsOnDemand
+from django_jobs.health.lookouts import LOOK_SECONDS, Lookouts
 
 _NOT_KEPT: Final = {"Cache-Control": "no-store"}
 #: What marks a request that gave METRICS_TOKEN.
 _SCRAPER: Final = object()
 
-for_probes: Final = LookoutsOnDemand(reads_gauges=False)
-for_scrapes: Final = LookoutsOnDemand(reads_gauges=True)
+#: What was seen last, without and with the gauges: everybody may probe, as often as it pleases.
+_seen: Final[Memory[bool, Lookouts]] = Memory(2)
+
+
+def _look(*, reads_gauges: bool) -> Lookouts:
+    """Return what is seen of database and broker."""
+    known = _seen.fresh(reads_gauges)
+    if known is not None:
+        return known
+    found = Lookouts(notes.HealthNotes(), lambda: reads_gauges)
+    found.notes.follow(time.monotonic)  # whoever can answer does its rounds
+    found.look_at_database()
+    found.look_at_broker()
+    found.read_gauges()
+    return _seen.put(reads_gauges, found, LOOK_SECONDS)
 
 
 @non_atomic
@@ -41,8 +56,8 @@ def live(_request: HttpRequest, **kwargs: Any) -> HttpResponse:
 @login_not_required
 @require_safe
 def ready(_request: HttpRequest, **kwargs: Any) -> HttpResponse:
-    """Answer 200 if database and broker answered when they were asked last, else 503 and why not."""
-    code, told = notes.ready(for_probes.ask().notes)
+    """Answer 200 if database and broker answer, else 503 and why not."""
+    code, told = notes.ready(_look(reads_gauges=False).notes)
     return JsonResponse(told, status=code, headers=_NOT_KEPT)
 
 
@@ -99,6 +114,6 @@ class MetricsView(JobsView):
 
     def get(self, request: Any, **kwargs: Any) -> HttpResponse:
         """The metrics as text."""
-        seen = for_scrapes.ask()
+        seen = _look(reads_gauges=True)
         page = scrape(request.headers.get("Accept", ""), seen.notes, seen.gauges)
         return HttpResponse(page.body, content_type=page.content_type, status=page.code, headers=_NOT_KEPT)

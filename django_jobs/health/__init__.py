@@ -1,5 +1,5 @@
 """Whether a process works, for probes: what its rounds noted last, so that no answer waits for anything.
 
-``notes`` is what is noted and told, ``lookouts`` are the threads that ask database and broker, ``server`` answers at a
+``notes`` is what is noted and told, ``lookouts`` ask database and broker, ``server`` answers at a
 port of a worker or scheduler.
 """

@@ -104,8 +104,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "neglected_jobs_lanes_of_type": ("django_jobs.engine.insight.problems", "LANES_OF_TYPE"),
     "neglected_jobs_pages": ("django_jobs.engine.insight.problems", "PAGES"),
     "no_worker_warning_seconds": ("django_jobs.management.commands.jobs_submit", "PATIENCE"),
-    "probe_first_answer_seconds": ("django_jobs.health.lookouts", "FIRST_SECONDS"),
-    "probe_idle_seconds": ("django_jobs.health.lookouts", "IDLE_SECONDS"),
     "probe_look_pause_seconds": ("django_jobs.health.lookouts", "LOOK_SECONDS"),
     "probe_client_seconds": ("django_jobs.health.server", "MAX_SECONDS"),
     "probe_silent_seconds": ("django_jobs.health.server", "_Handler.timeout"),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,30 +12,17 @@ from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from django_jobs.models import JobType, Organization
-from tests.support import verbs
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.probes import value_of
-from tests.support.tuning import Tuning
-from tests.support.verbs import Interpose, LookoutsOnDemand
-from tests.support.waiting import wait_until
+from tests.support.verbs import Interpose
 
 LIVE, READY, METRICS = "/health/live", "/health/ready", "/metrics"
 TOKEN = {"METRICS_TOKEN": "s3cret"}
-PATIENCE = 10.0
 
-# The lookouts have threads, with connections of their own.
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _lookouts(broker: MemoryBroker, tuning: Tuning) -> Iterator[None]:
-    """Those of an earlier test are gone, and whoever asks first waits for as long as it takes."""
-    tuning.set(probe_first_answer_seconds=PATIENCE, probe_look_pause_seconds=0.05)
-    yield
-    for kept in (verbs.lookouts_for_probes, verbs.lookouts_for_scrapes):
-        kept.stop(PATIENCE)
+# Probes close connections that do not answer.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -59,7 +44,6 @@ def test_only_get_and_head_are_answered() -> None:
 def test_live_asks_nobody(django_db_blocker: DjangoDbBlocker) -> None:
     with django_db_blocker.block():
         assert Client().get(LIVE).status_code == 200
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lookout")]
 
 
 def test_a_database_that_is_away_is_told_without_what_its_error_says(interpose: Interpose) -> None:
@@ -79,6 +63,13 @@ def test_a_broker_that_is_away_is_told(broker: MemoryBroker) -> None:
     assert answer.status_code == 503
     (reason,) = answer.json()["reasons"]
     assert "(BrokerUnavailable)" in reason
+
+
+def test_probes_that_come_at_once_ask_once(interpose: Interpose) -> None:
+    asked: list[None] = []
+    interpose("now", lambda: asked.append(None))
+    assert [Client().get(READY).status_code for _ in range(5)] == [200] * 5
+    assert len(asked) == 1
 
 
 def test_a_system_admin_reads_the_gauges_of_the_installation(kind: JobType, organization: Organization) -> None:
@@ -150,26 +141,3 @@ def test_without_the_library_metrics_say_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     answer = APIClient().get(METRICS, headers=bearer("s3cret"))
     assert (answer.status_code, b"[prometheus]" in answer.content) == (501, True)
-
-
-def test_lookouts_that_nobody_asks_end_and_begin_again(tuning: Tuning) -> None:
-    tuning.set(probe_idle_seconds=0.0)
-    demand = LookoutsOnDemand(reads_gauges=False)
-    first = demand.ask()
-    wait_until(lambda: not first.are_alive, PATIENCE, "the end of the threads")
-    tuning.set(probe_idle_seconds=100.0)
-    assert demand.ask() is not first
-    demand.stop(PATIENCE)
-
-
-def test_one_that_has_not_ended_when_others_begin_does_not_go_on_beside_them(
-    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    demand = LookoutsOnDemand(reads_gauges=False)
-    first = demand.ask()
-    database_lookout, broker_lookout = first._all
-    broker_lookout.stop()
-    wait_until(lambda: not broker_lookout.is_alive(), PATIENCE, "the end of one thread")
-    demand.ask()
-    wait_until(lambda: not database_lookout.is_alive(), PATIENCE, "the end of the other thread")
-    demand.stop(PATIENCE)

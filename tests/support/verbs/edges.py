@@ -98,8 +98,6 @@ if TYPE_CHECKING:
     from django_jobs.api.jobs import read_output
     from django_jobs.api.method_urls import urlpatterns as method_urlpatterns
     from django_jobs.api.pagination import JobListPagination
-    from django_jobs.api.probes import for_probes as lookouts_for_probes
-    from django_jobs.api.probes import for_scrapes as lookouts_for_scrapes
     from django_jobs.api.job_types import JobTypeSerializer
     from django_jobs.api.base import ItemsThrottle
     from django_jobs.api.base import JobsThrottle
@@ -144,7 +142,6 @@ if TYPE_CHECKING:
     from django_jobs.management.shell import Refused
     from django_jobs.management.switches import SwitchCommand
     from django_jobs.health.notes import HealthNotes
-    from django_jobs.health.lookouts import LookoutsOnDemand
 
     # Checks
     from django_jobs.checks import ROWS as CHECKS

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from django.db import OperationalError
 
 from django_jobs.health import notes as health_notes
-from django_jobs.health.lookouts import Lookout, Lookouts
+from django_jobs.health.lookouts import Lookouts
 from django_jobs.health.notes import live, ready
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
@@ -120,15 +122,17 @@ def test_gauges_are_read_where_they_are_wanted_and_forgotten_where_they_are_no_l
     assert seen == ["read", None]
 
 
-def test_a_lookout_asks_no_more_once_nobody_wants_it() -> None:
-    asked: list[object] = []
+def test_a_lookout_asks_again_until_it_is_stopped(interpose: Interpose, tuning: Tuning) -> None:
+    tuning.set(probe_look_pause_seconds=0.0)
+    asked, has_asked_often = list[None](), threading.Event()
 
-    def ask() -> None:
+    def now() -> None:
         asked.append(None)
-        if len(asked) == 5:
-            lookout.stop()
+        if len(asked) == 3:
+            has_asked_often.set()
+            lookouts.stop()
 
-    lookout = Lookout("it", ask, goes_on=lambda: len(asked) < 2)
-    lookout.start()
-    lookout.join(30)
-    assert (len(asked), lookout.is_alive()) == (2, False)
+    interpose("now", now)
+    lookouts = Lookouts(HealthNotes(), lambda: False)
+    lookouts.start()
+    assert has_asked_often.wait(30)
