@@ -15,7 +15,6 @@ from django_jobs.engine.control.batches import act_on_batch
 from django_jobs.engine.control.operations import OperationRequest, describe_operations
 from django_jobs.engine.insight.filter import ALL, LIST_TERMS, STATUSES, JobFilter, Term
 from django_jobs.engine.insight.inspection import leader
-from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation
@@ -26,13 +25,12 @@ from django_jobs.management.shell import (
     acting_user,
     add_user,
     confirm,
-    did_you_mean,
-    quoted,
+    find_types,
     read_ids,
     refusal_of,
     usage,
 )
-from django_jobs.models import JobType, Operation
+from django_jobs.models import Operation
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.statuses import Status
 from django_jobs.texts import code_of, in_english, said, say
@@ -85,12 +83,15 @@ class NamedJobsCommand(ShellCommand):
         try:
             self._do_matching(options, given, user)
         except InvalidOperation as error:
-            raise refused_operation(error, given, user) from error
+            raise refused_operation(error) from error
 
     def _do_matching(self, options: dict[str, Any], given: dict[str, Any], user: Any) -> None:
         if not given:
             text = "Name jobs by their ids or by a filter, or say --all. %(filters)s"
             raise usage(say(text, code="names_nothing", filters=known_filters()))
+        if user is None:  # a user is not told of types, which may be of what they must not know
+            names = [name for name in given.get("job_type", ()) if name.strip() and is_storable_text(name)]
+            list(find_types(names, user))
         how = {name: options[name] for name in OPERATION if name in options}
         asked = OperationRequest(action=self.action, filters=JobFilter.read(given, user), **how)
         if options["dry_run"]:
@@ -233,25 +234,22 @@ def given_filters(options: dict[str, Any], default: str | None = None) -> dict[s
     return given
 
 
-def refused_operation(error: InvalidOperation, given: dict[str, Any], user: Any = None) -> Refused:
+def refused_operation(error: InvalidOperation) -> Refused:
     """Return what a command says of an operation that cannot be, in the words of its options.
 
-    The exit code is that of wrong arguments where a name is not there, or something is wrong with the options. A user
-    is not told of types, which may be of what they must not know.
+    The exit code is that of wrong arguments where something is wrong with the options.
     """
     parts = [
         f"{'' if name == 'filters' else f'{_option(name)}: '}{' '.join(map(str, texts))}"
         for name, texts in error.errors.items()
     ]
-    missing = _missing_types(given.get("job_type", [])) if user is None else {}
-    parts += [f"No job type {quoted(name)}.{did_you_mean(near)}" for name, near in missing.items()]
-    reason = "unknown_job_type" if missing else next(iter(error.codes.values()))[0]
+    reason = next(iter(error.codes.values()))[0]
     is_refused = reason == "nothing_matches"
     return Refused(
         say("%(text)s", code=reason, text=" ".join(parts)),
         code="nothing_matches" if is_refused else "invalid_operation",
         returncode=ExitCode.REFUSED if is_refused else ExitCode.USAGE,
-        did_you_mean=[name for near in missing.values() for name in near],
+        did_you_mean=[],
         **refusal_of(error).facts,
     )
 
@@ -259,13 +257,6 @@ def refused_operation(error: InvalidOperation, given: dict[str, Any], user: Any 
 def known_filters() -> str:
     """Return the sentence that names all options."""
     return f"The filters are {', '.join(map(_option, LIST_TERMS))}."
-
-
-def _missing_types(names: list[str]) -> dict[str, list[str]]:
-    """Return the job types that are not there, each with the types that look like it."""
-    types = [name for name in names if name.strip() and is_storable_text(name)]
-    there = set(JobType.primary.filter(pk__in=types).values_list("pk", flat=True)) if types else set()
-    return {name: similar_job_types(name) for name in types if name not in there}
 
 
 # How an operation is told in a line.

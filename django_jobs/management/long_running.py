@@ -17,7 +17,7 @@ from django.db import InterfaceError, OperationalError
 from django_jobs.engine.dispatch.tickets import installation_id
 from django_jobs.engine.store import database
 from django_jobs.health.notes import HealthNotes
-from django_jobs.management.shell import Unavailable, quoted, told_plainly, unusable
+from django_jobs.management.shell import Unavailable, told_plainly, unusable
 from django_jobs.texts import said, say
 
 if TYPE_CHECKING:
@@ -108,20 +108,14 @@ class LongRunningCommand(BaseCommand):
 
         try:
             return HealthPort(host, port, self.notes)
-        except (socket.gaierror, UnicodeError) as error:
-            text = say(
-                "--health-host: there is no address %(host)s of this machine.", code="unknown_host", host=quoted(host)
-            )
-            raise CommandError(text) from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            is_about_port = isinstance(error, OSError) and not isinstance(error, socket.gaierror)
             text = say(
                 "--health-port: nothing can listen at %(where)s (%(reason)s). Choose a port that is free, one for each "
                 "worker or scheduler of a machine.",
                 code="cannot_listen",
                 where=f"port {port}{f' of {host}' if host else ''}",
-                port=port,
-                host=host,
-                reason=os.strerror(error.errno) if error.errno else str(error),
+                reason=os.strerror(getattr(error, "errno", 0)) if is_about_port else str(error),
             )
             raise CommandError(text) from error
 

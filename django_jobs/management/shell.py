@@ -7,14 +7,12 @@ import datetime as dt
 import difflib
 import enum
 import json
-import math
 import os
 import re
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from django.contrib.auth import get_user_model
@@ -25,6 +23,7 @@ from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 from django.utils import translation
 
 from django_jobs.engine.insight.filter import read_moment
+from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.exceptions import (
     DuplicateJob,
@@ -33,6 +32,7 @@ from django_jobs.exceptions import (
     JobsError,
     RetryableRefusal,
 )
+from django_jobs.models import JobType
 from django_jobs.texts import code_of, said, say
 
 
@@ -244,24 +244,18 @@ def usage(text: str) -> Refused:
     return Refused(text, code="usage", returncode=ExitCode.USAGE)
 
 
-def unknown(what: str, name: str, meant: Sequence[str] = (), tail: str = "") -> Refused:
+def unknown(what: str, name: str, meant: Sequence[str] = ()) -> Refused:
     """Return the refusal of a name that is not there, with those that may have been meant."""
     text = say(
-        "No %(what)s %(name)s.%(meant)s%(tail)s",
+        "No %(what)s %(name)s.%(meant)s",
         code=f"unknown_{what.replace(' ', '_')}",
         what=what,
-        name=quoted(name),
+        name=repr(clean_text(name, MAX_QUOTED)),
         meant=did_you_mean(meant),
-        tail=tail,
     )
     return Refused(
         text, code="unknown_name", returncode=ExitCode.USAGE, name=clean_text(name, 200), did_you_mean=list(meant)
     )
-
-
-def quoted(name: str) -> str:
-    """Return a name as a sentence quotes it."""
-    return repr(clean_text(name, MAX_QUOTED))
 
 
 def did_you_mean(meant: Sequence[str]) -> str:
@@ -289,7 +283,16 @@ def refusal_of(error: JobsError) -> Refused:
     return Refused(said(error), code="unknown_name" if is_unknown else code, returncode=returncode, **facts)
 
 
-# The person behind a command: in whose name it acts, and what they answer when it asks.
+# Job types by their names, and the person behind a command: in whose name it acts, and what they answer when it asks.
+
+
+def find_types(names: Iterable[str], user: Any) -> Iterator[JobType]:
+    """Yield the job types of these names. Raises Refused, which tells server code which may have been meant."""
+    kinds = JobType.primary.in_bulk(list(filter(is_storable_text, names)))
+    for name in names:
+        if name not in kinds:
+            raise unknown("job type", name, similar_job_types(name) if user is None else ())
+        yield kinds[name]
 
 
 def add_user(parser: Any) -> None:
@@ -343,32 +346,23 @@ MAX_TEXT: Final = 200
 STDIN: Final = "-"
 
 
-def read_text(source: str) -> str:
-    """Return the text of a file, or of standard input. Raises Refused where it cannot be read."""
+def read_stdin() -> str:
+    """Return what stands on standard input. Raises Refused where it is no text."""
     try:
-        return sys.stdin.read() if source == STDIN else Path(source).read_text(encoding="utf-8")
+        return sys.stdin.read()
     except UnicodeDecodeError as error:
-        raise usage(say("%(source)s holds no text in UTF-8.", code="not_utf8", source=source)) from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        text = say("%(source)s cannot be read (%(reason)s).", code="unreadable", source=source, reason=reason)
-        raise usage(text) from error
+        raise usage(say("Standard input holds no text in UTF-8.", code="not_utf8")) from error
 
 
 def read_ids(words: Iterable[str]) -> list[str]:
     """Return the ids in their order, each once. Raises Refused for input that is no text."""
     given: list[str] = []
     for word in words:
-        given += read_text(STDIN).split() if word == STDIN else [word]
+        given += read_stdin().split() if word == STDIN else [word]
     return list(dict.fromkeys(clean_text(word, MAX_TEXT) for word in given))  # a longer text is no id
 
 
-# Values that a command is given: JSON from an argument, a file or standard input; moments and lengths of time.
-
-
-MAX_DELAY: Final = 10 * 365 * 86_400
-UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DELAY: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhd]?)\Z", re.ASCII)
+# Values that a command is given: moments and JSON.
 
 
 def moment(text: str) -> dt.datetime:
@@ -377,27 +371,6 @@ def moment(text: str) -> dt.datetime:
         return read_moment(text)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from error
-
-
-def seconds(text: str) -> float:
-    """Return the seconds of an option such as 90, 90s, 15m, 2h or 1d."""
-    found = _DELAY.match(text.strip())
-    value = float(found[1]) * UNITS[found[2]] if found else math.inf
-    if value > MAX_DELAY:
-        raise ArgumentTypeError("give a number of seconds, or one with its unit, such as 90, 15m, 2h or 1d")
-    return value
-
-
-def read_parameters(text: str | None, file: str | None) -> dict[str, Any]:
-    """Return the object that the argument, or the file, holds as JSON; an empty one where there is neither.
-
-    Raises Refused for what is no JSON or no object, and for a file that cannot be read.
-    """
-    if text is not None and file is not None:
-        raise usage(say("Give the parameters as an argument or by --file, not both.", code="given_twice"))
-    source = STDIN if STDIN in (text, file) else file
-    content = text if source is None else read_text(source)
-    return {} if content is None else read_object(content, "The parameters")
 
 
 def read_object(text: str, what: str) -> dict[str, Any]:

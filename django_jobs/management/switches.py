@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final, NamedTuple
 
 from django.core.management.base import CommandParser
 
-from django_jobs import pools
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
 from django_jobs.engine.access import key_in
 from django_jobs.engine.dispatch.window import live_workers
-from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.pausing import set_paused
@@ -24,6 +22,7 @@ from django_jobs.management.shell import (
     acting_user,
     add_user,
     confirm,
+    find_types,
     unknown,
     usage,
 )
@@ -64,7 +63,6 @@ class SwitchCommand(ShellCommand):
         parser.add_argument("--all", action="store_true", help=f"{verb} all job types.")
         parser.add_argument("--yes", action="store_true", help="Do not ask before --all and --organization.")
         for name, metavar, what in (
-            ("pool", "NAME", "all job types of this pool"),
             ("schedule", "NAME|N", "the schedule with this name, or, where several organizations have it, this number"),
             ("operation", "N", "the operation with this number"),
             ("organization", "ID", "this organization, of the built-in model: while it is paused nothing of it starts"),
@@ -87,12 +85,12 @@ class SwitchCommand(ShellCommand):
 
     def targets(self, options: dict[str, Any], user: Any) -> Iterator[Switchable]:
         """Yield what the options name. Raises Refused for a name that is not there."""
-        for kind in (*self._types(options["types"], user), *self._types_together(options)):
+        for kind in (*find_types(options["types"], user), *(JobType.primary.order_by("pk") if options["all"] else ())):
             yield Switchable("job_type", kind.pk, kind)
         for option, find in FINDERS.items():
             for name in options[option]:
                 yield find(name, user)
-        for kind in self._types(options.get("breaker", ()), user):
+        for kind in find_types(options.get("breaker", ()), user):
             yield Switchable("breaker", kind.pk, kind)
 
     def _switch(self, target: Switchable, user: Any) -> dict[str, str]:
@@ -104,25 +102,10 @@ class SwitchCommand(ShellCommand):
             return {**found, "result": REFUSED, "reason": said(error)}
         return {**found, "result": self.done if is_done else UNCHANGED, "reason": ""}
 
-    def _types(self, names: Sequence[str], user: Any) -> Iterator[JobType]:
-        kinds = {kind.pk: kind for kind in JobType.primary.filter(pk__in=filter(is_storable_text, names))}
-        for name in names:
-            if name not in kinds:
-                raise unknown("job type", name, similar_job_types(name) if user is None else ())
-            yield kinds[name]
-
-    def _types_together(self, options: dict[str, Any]) -> Iterator[JobType]:
-        for pool in options["pool"]:
-            if pool not in pools.names():
-                raise unknown("pool", pool, tail=f" There is {', '.join(pools.names())}.")
-        if options["all"] or options["pool"]:
-            rows = JobType.primary.order_by("pk")
-            yield from rows if options["all"] else rows.filter(pool__in=options["pool"])
-
     def _nothing(self, options: dict[str, Any]) -> Refused:
-        if options["all"] or options["pool"]:
+        if options["all"]:
             return Refused(say("There is no job type.", code="nothing_matches"), code="nothing_matches")
-        choices = ["--all", "--pool", *(f"--{name}" for name in FINDERS), *([] if self.pauses else ["--breaker"])]
+        choices = ["--all", *(f"--{name}" for name in FINDERS), *([] if self.pauses else ["--breaker"])]
         text = "Say what is to be %(done)s: job types, or %(choices)s."
         return usage(say(text, code="names_nothing", done=self.done, choices=", ".join(choices)))
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from django.apps import apps
 from django.core.management.base import CommandError, CommandParser
@@ -21,8 +21,8 @@ from django_jobs.texts import said, say
 from django_jobs.worker.child import prepare_fork_server
 from django_jobs.worker.processes import ForkServer, WorkerOptions, parse_queues
 
-#: A larger number is a typing error.
-MAX_AT_ONCE = 1_000
+#: By option: a larger number is a typing error.
+MOST: Final = {"processes": 1_000, "threads": 1_000, "max_jobs": 10**9, "max_memory": 10**9}
 
 
 class Command(LongRunningCommand):
@@ -59,15 +59,14 @@ class Command(LongRunningCommand):
         super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        for name, most in MOST.items():
+            if options[name] is not None and not 1 <= options[name] <= most:
+                text, option = "%(option)s must be between 1 and %(most)s.", f"--{name.replace('_', '-')}"
+                raise CommandError(say(text, code="out_of_range", option=option, most=f"{most:,}"))
         wanted = WorkerOptions(
-            processes=between("--processes", options["processes"], MAX_AT_ONCE),
-            threads=between("--threads", options["threads"], MAX_AT_ONCE),
             queues=queues(options["queues"], options["pool"]),
-            pool=options["pool"],
-            burst=options["burst"],
             scheduler=not options["no_scheduler"],
-            max_jobs=at_least_one("--max-jobs", options["max_jobs"]),
-            max_memory=at_least_one("--max-memory", options["max_memory"]),
+            **{name: options[name] for name in (*MOST, "pool", "burst")},
         )
         self.await_database()
         try:
@@ -131,21 +130,6 @@ def _greeting(wanted: WorkerOptions) -> str:
     at_once = wanted.processes * wanted.threads
     of_pool = f" of the pool {wanted.pool}" if wanted.pool != DEFAULT_POOL else ""
     return f"Running up to {at_once} jobs at once{of_pool}, of {served}. Ctrl+C ends them and stops."
-
-
-def between(option: str, number: int, most: int) -> int:
-    """Return the number of an option. Raise CommandError if it is not from 1 to ``most``."""
-    if not 1 <= number <= most:
-        text = "%(option)s must be between 1 and %(most)s."
-        raise CommandError(say(text, code="out_of_range", option=option, most=f"{most:,}"))
-    return number
-
-
-def at_least_one(option: str, number: int | None) -> int | None:
-    """Return the number of an option, or None without one. Raise CommandError if it is below 1."""
-    if number is not None and number < 1:
-        raise CommandError(say("%(option)s must be at least 1.", code="out_of_range", option=option))
-    return number
 
 
 def queues(words: list[str], pool: str) -> tuple[str, ...]:

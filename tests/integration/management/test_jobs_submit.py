@@ -5,12 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import OperationalError
-from django.utils import timezone
 from pytest_django import Settings
 
 from django_jobs.models import Job, JobType, Organization
@@ -89,21 +87,10 @@ def submit_parent() -> Job:
     return Job.objects.get()
 
 
-def test_a_delay_is_a_length_of_time() -> None:
-    submit("--delay", "2h")
-    wait = (Job.objects.get().run_at - timezone.now()).total_seconds()  # type: ignore[operator]
-    assert 7_100 < wait <= 7_200
-
-
-def test_parameters_come_from_a_file_or_from_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = tmp_path / "parameters.json"
-    path.write_text('{"from": "file"}')
+def test_parameters_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin(monkeypatch, '{"from": "stdin"}')
-    assert [submit("--file", str(path)).code, submit("-").code] == [0, 0]
-    stdin(monkeypatch, '{"from": "stdin again"}')
-    assert submit("--file", "-").code == 0
-    found = [job.input_parameters["from"] for job in Job.objects.order_by("pk")]
-    assert found == ["file", "stdin", "stdin again"]
+    assert submit("-").code == 0
+    assert Job.objects.get().input_parameters == {"from": "stdin"}
 
 
 def test_a_user_submits_with_their_rights_and_owns_the_job(kind: JobType, acme: Organization) -> None:
@@ -126,13 +113,10 @@ def test_a_user_submits_with_their_rights_and_owns_the_job(kind: JobType, acme: 
         (['{"a": NaN}'], 2, "not_json", "NaN"),
         (['{"a":' * 200_00 + "1" + "}" * 200_00], 2, "not_json", ""),
         (['{"a": "' + "x" * 100_000 + '"}'], 1, "too_large", "65536"),
-        (["{}", "--file", "x"], 2, "given_twice", "--file"),
-        (["--file", "/nowhere/x.json"], 2, "unreadable", "/nowhere/x.json"),
         (["--metadata", "[]"], 2, "not_an_object", ""),
         (["--priority", "urgent"], 1, "invalid_choice", "--priority: "),
-        (["--delay", "soon"], 2, "", "--delay: "),
+        (["--timeout", "soon"], 2, "", "--timeout: "),
         (["--run-at", "tomorrow"], 2, "", "--run-at: "),
-        (["--run-at", "2099-01-01T00:00:00Z", "--delay", "1"], 2, "", "--run-at"),
         (["--depends-on", "7"], 1, "not_a_job_id", "'7'"),
         (["--job-timeout", "0"], 1, "out_of_range", "--job-timeout: "),
         (["--timeout", "5"], 2, "needs_wait", "--wait"),

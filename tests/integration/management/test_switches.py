@@ -1,9 +1,8 @@
-"""``manage.py jobs_pause`` and ``jobs_resume``: types, pools, schedules, operations and the rest."""
+"""``manage.py jobs_pause`` and ``jobs_resume``: types, schedules, operations and the rest."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -75,19 +74,6 @@ def test_all_types_are_paused_once_somebody_agrees(monkeypatch: pytest.MonkeyPat
     assert paused() == set()
     assert call("jobs_pause", "--all", "--yes").code == 0
     assert paused() == set(JobType.objects.values_list("pk", flat=True))
-
-
-def test_the_types_of_a_pool_are_paused(settings: Any) -> None:
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"printers": {}, "empty": {}}}
-    make_job_type(type_name="fold_letters")
-    JobType.objects.filter(pk="print_letters").update(pool="printers")
-    assert call("jobs_pause", "--pool", "printers").code == 0
-    assert paused() == {"print_letters"}
-    unknown = call("jobs_pause", "--pool", "printer", "--json")
-    assert (unknown.reason, unknown.error["did_you_mean"]) == ("unknown_pool", [])
-    assert "default, printers, empty" in unknown.error["message"]
-    nothing = call("jobs_pause", "--pool", "empty")
-    assert (nothing.code, nothing.reason) == (1, "nothing_matches")
 
 
 def test_a_schedule_is_paused_and_resumed() -> None:
