@@ -81,7 +81,7 @@ def chain(levels: int) -> Any:
 def begin() -> Any:
     from django_jobs.models import DependencyTask, JobDependency
     from lab.benchmarks import setting
-    from tests.support.verbs import MemoryBroker
+    from tests.support.brokers import MemoryBroker
 
     broker = MemoryBroker()
     broker.is_down = True

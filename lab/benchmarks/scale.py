@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 import django
 
 from tests.support import verbs
+from tests.support.brokers import MemoryBroker
 from tests.support.verbs import SYSTEM
 
 django.setup()
@@ -36,7 +37,7 @@ from django_jobs.statuses import Priority, Status
 from lab.benchmarks import history
 from lab.benchmarks.pages import admin_pages
 from tests.support.plans import Plan, explained
-from tests.support.verbs import MemoryBroker, Move, Returned, Ticket
+from tests.support.verbs import Move, Returned, Ticket
 
 TIMES: Final = 15
 SET: Final = 100

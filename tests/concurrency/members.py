@@ -13,7 +13,8 @@ from django_jobs.exceptions import DuplicateJob, InvalidTransition
 from django_jobs.models import Job
 from django_jobs.statuses import RETRYABLE_BY_HAND, WAITING, Status
 from tests.support import verbs
-from tests.support.verbs import MemoryBroker, Ticket, outcomes
+from tests.support.brokers import MemoryBroker
+from tests.support.verbs import Ticket, outcomes
 
 SET = 20
 

@@ -11,7 +11,8 @@ from django_jobs.models import Job
 from django_jobs.statuses import DISPATCHABLE, Status
 from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
-from tests.support.verbs import NOW, SYSTEM, Claimed, MemoryBroker, Move, Queue, Ticket, outcomes
+from tests.support.memory_broker import MemoryBroker
+from tests.support.verbs import NOW, SYSTEM, Claimed, Move, Queue, Ticket, outcomes
 
 __all__ = ["MemoryBroker"]
 

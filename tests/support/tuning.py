@@ -107,7 +107,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "probe_look_pause_seconds": ("django_jobs.health.lookouts", "LOOK_SECONDS"),
     "probe_client_seconds": ("django_jobs.health.server", "MAX_SECONDS"),
     "probe_silent_seconds": ("django_jobs.health.server", "_Handler.timeout"),
-    "test_broker_wait_seconds": ("django_jobs.testing.memory_broker", "WAIT_SECONDS"),
+    "test_broker_wait_seconds": ("tests.support.memory_broker", "WAIT_SECONDS"),
     "test_firings": ("django_jobs.testing.running", "MAX_FIRINGS"),
     # Sockets
     "broadcast_failure_pause_seconds": ("django_jobs.realtime.broadcast", "PAUSE_AFTER_FAILURE"),

@@ -42,10 +42,10 @@ from django_jobs.models import (
 from django_jobs.statuses import Priority
 from lab.faults.crash_points.recovery import forget_the_last_case
 from tests.support import verbs
-from tests.support.brokers import reread, returned, start
+from tests.support.brokers import MemoryBroker, reread, returned, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin
 from tests.support.record import RETURNED, note
-from tests.support.verbs import MIN_WINDOW, Claimed, MemoryBroker, QueueLook, Returned, Ticket
+from tests.support.verbs import MIN_WINDOW, Claimed, QueueLook, Returned, Ticket
 
 #: Types by their handlers; ``once`` refuses equal work.
 PLAIN, ONCE, SAVING, NESTING, PAUSED, MISSING = "plain", "once", "saving", "nesting", "paused", "missing"

@@ -14,12 +14,12 @@ from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job, Organization
 from tests.support import admin, verbs
 from tests.support.admin import codes_on, codes_said, fact_on, page_of, said, text, url
-from tests.support.brokers import end, job_in, pending_job, raised, reread, returned, running_job, start
+from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, reread, returned, running_job, start
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
-from tests.support.verbs import CARRIED, MemoryBroker
+from tests.support.verbs import CARRIED
 
 pytestmark = pytest.mark.usefixtures("broker")
 

@@ -21,7 +21,7 @@ from django_jobs import pools
 from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
 from django_jobs.statuses import Priority
 from tests.support import verbs
-from tests.support.brokers import queue_for
+from tests.support.brokers import MemoryBroker, queue_for
 from tests.support.clocks import Clock
 from tests.support.commands import QUEUES
 from tests.support.tuning import Tuning
@@ -29,7 +29,6 @@ from tests.support.verbs import (
     Broker,
     Consumer,
     ForeignEntry,
-    MemoryBroker,
     RQBroker,
     RunningTicket,
     TakenTicket,

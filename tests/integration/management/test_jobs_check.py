@@ -17,10 +17,10 @@ from rq import SimpleWorker
 from django_jobs import job_handler, submit_job
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from tests.support import handlers, verbs
-from tests.support.brokers import pending_job, queue_up, ticket_of
+from tests.support.brokers import MemoryBroker, pending_job, queue_up, ticket_of
 from tests.support.commands import QUEUES, DeadBroker, call, run
 from tests.support.factories import make_job_type, make_organization
-from tests.support.verbs import Finding, Interpose, MemoryBroker
+from tests.support.verbs import Finding, Interpose
 
 pytestmark = pytest.mark.usefixtures("redis_broker")
 

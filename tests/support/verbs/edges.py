@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from django_jobs.broker.rq_guard import install_pages as install_rq_pages
     from django_jobs.broker.rq_worker import TicketWorker
     from django_jobs.testing.contexts import RecordingRunner
-    from django_jobs.testing.memory_broker import MemoryBroker
+    from django_jobs.testing.memory_broker import MemoryBroker as HostBroker
 
     # Realtime
     from django_jobs.realtime.auth import JobsAuthMiddlewareStack

@@ -39,7 +39,7 @@ def move_to(kind: JobType, pool: str) -> None:
 
 
 def waiting_in(broker: MemoryBroker, queue: Queue) -> list[int]:
-    return [entry.pk for entry in broker.queues[queue]]  # type: ignore[union-attr]
+    return [entry.pk for entry in broker.queues[queue]]
 
 
 # -- what a process remembers of types ---------------------------------------------------------------------------------

@@ -16,14 +16,14 @@ from django.db import connection, transaction
 
 from django_jobs.models import Job, JobType, Organization
 from tests.support import verbs
-from tests.support.brokers import WORKER, end, pending_job, reread, returned, ticket_of
+from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, reread, returned, ticket_of
 from tests.support.everyday import SET, Deed, Everyday
 from tests.support.factories import make_job_type
 from tests.support.many_jobs import COMPLETED, DEAD, DELAYED, JOBS, LOGS, WAITING, analyze, drain, multiply, vacuum
 from tests.support.plans import Plan, explained
 from tests.support.pooling import needs_a_session
 from tests.support.tuning import Tuning, forget_everything
-from tests.support.verbs import MemoryBroker, Pruner
+from tests.support.verbs import Pruner
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
